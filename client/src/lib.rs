@@ -1,0 +1,1 @@
+//! Kinesis over HTTP: transport, signing, retries, operations.

@@ -1,0 +1,1 @@
+//! A consumer for Amazon Kinesis Data Streams: leases, checkpoints, polling.

@@ -1,0 +1,219 @@
+//! Time, tasks and randomness: the one struct that Shardwise hands down.
+//!
+//! Every crate takes an [`Env`] and asks it for the time, for sleep, for tasks and for random
+//! numbers; nothing else in the workspace may (clippy's `disallowed-methods` bans the rest).
+//!
+//! - [`Env::system`] is tokio and the operating system: what production uses.
+//! - [`Simulation`] runs any number of nodes on one paused tokio clock. Each [`Node`] has a clock
+//!   rate, a wall clock offset and a seeded generator, and can be frozen (as by SIGSTOP), thawed
+//!   and killed. The same seed replays the same run.
+//!
+//! It does not know HTTP: latency, loss and partitions are the transport's.
+//!
+//! ```
+//! use std::time::Duration;
+//! use shardwise_env::Env;
+//!
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+//! # runtime.block_on(async {
+//! let env = Env::system();
+//! let task = env.spawn({
+//!     let env = env.clone();
+//!     async move {
+//!         env.sleep(Duration::from_millis(1)).await;
+//!         42
+//!     }
+//! });
+//! assert_eq!(task.await.unwrap(), 42);
+//! # });
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod clock;
+mod simulation;
+mod task;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rand::rngs::SmallRng;
+use rand::{RngCore as _, SeedableRng as _};
+pub use tokio::time::Instant;
+
+use crate::clock::Clock;
+pub use crate::simulation::{Node, Simulation};
+pub use crate::task::{Task, TaskError};
+
+/// Time, tasks and randomness of one process, or of one simulated node.
+///
+/// Cheap to clone; clones share the clock and the generator.
+#[derive(Clone)]
+pub struct Env(Arc<Inner>);
+
+struct Inner {
+    clock: Clock,
+    rng: Mutex<SmallRng>,
+    /// What a simulated node needs to be frozen and killed; absent in production.
+    fate: Option<Arc<simulation::Fate>>,
+}
+
+/// The time given to [`Env::timeout`] ran out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the time limit ran out")]
+#[non_exhaustive]
+pub struct Elapsed;
+
+impl Env {
+    /// The operating system's clocks and entropy, and the tokio runtime that calls it.
+    ///
+    /// Under a paused tokio clock the monotonic time follows that clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Arc::new(Inner {
+            clock: Clock::system(),
+            rng: Mutex::new(SmallRng::from_os_rng()),
+            fate: None,
+        }))
+    }
+
+    fn simulated(clock: Clock, seed: u64, fate: Arc<simulation::Fate>) -> Self {
+        Self(Arc::new(Inner {
+            clock,
+            rng: Mutex::new(SmallRng::seed_from_u64(seed)),
+            fate: Some(fate),
+        }))
+    }
+
+    /// The monotonic time of this node.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.0.clock.now()
+    }
+
+    /// The wall clock of this node. Two nodes may differ: never compare the times of two hosts.
+    #[must_use]
+    pub fn wall_now(&self) -> SystemTime {
+        self.0.clock.wall_now()
+    }
+
+    /// Sleeps for `duration` of this node's monotonic time.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing happens but the waiting.
+    pub async fn sleep(&self, duration: Duration) {
+        self.sleep_until(self.now() + duration).await;
+    }
+
+    /// Sleeps until this node's monotonic time has reached `deadline`.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing happens but the waiting.
+    pub async fn sleep_until(&self, deadline: Instant) {
+        self.0.clock.sleep_until(deadline).await;
+    }
+
+    /// Runs `future` for at most `limit`.
+    ///
+    /// # Errors
+    /// [`Elapsed`] if the future was not ready in time; it has then been dropped.
+    ///
+    /// # Cancel safety
+    /// As safe as `future` is.
+    pub async fn timeout<F: Future>(
+        &self,
+        limit: Duration,
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            () = self.sleep(limit) => Err(Elapsed),
+        }
+    }
+
+    /// Starts a task on the current tokio runtime. The [`Task`] owns it: dropping it aborts it.
+    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        task::spawn(self.0.fate.clone(), future)
+    }
+
+    /// 64 random bits.
+    #[must_use]
+    pub fn random_u64(&self) -> u64 {
+        self.rng().next_u64()
+    }
+
+    /// 128 random bits: enough for an id that nobody else draws.
+    #[must_use]
+    pub fn random_u128(&self) -> u128 {
+        let mut rng = self.rng();
+        u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())
+    }
+
+    /// A random number from 0 up to but not including 1.
+    #[must_use]
+    pub fn random_f64(&self) -> f64 {
+        // 53 bits fill the mantissa of a double exactly.
+        #[expect(clippy::cast_precision_loss, reason = "53 bits are exact in an f64")]
+        let mantissa = (self.random_u64() >> 11) as f64;
+        mantissa / (1_u64 << 53) as f64
+    }
+
+    /// A random whole number from 0 up to but not including `bound`; 0 if `bound` is 0.
+    #[must_use]
+    pub fn random_below(&self, bound: u64) -> u64 {
+        let wide = u128::from(self.random_u64()) * u128::from(bound);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the high half of a 128-bit product"
+        )]
+        let high = (wide >> 64) as u64;
+        high
+    }
+
+    fn rng(&self) -> MutexGuard<'_, SmallRng> {
+        self.0.rng.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Env {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.0.fate.is_some() {
+            "Env(simulated)"
+        } else {
+            "Env(system)"
+        };
+        f.write_str(kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timeout_gives_up_and_a_ready_future_wins() {
+        let env = Env::system();
+        assert_eq!(env.timeout(Duration::ZERO, async { 1 }).await, Ok(1));
+        let slow = env.sleep(Duration::from_secs(2));
+        assert_eq!(
+            env.timeout(Duration::from_secs(1), slow).await,
+            Err(Elapsed)
+        );
+    }
+
+    #[tokio::test]
+    async fn random_numbers_stay_in_their_range() {
+        let env = Env::system();
+        for _ in 0..1_000 {
+            assert!((0.0..1.0).contains(&env.random_f64()));
+            assert!(env.random_below(3) < 3);
+        }
+        assert_eq!(env.random_below(0), 0);
+        assert_ne!(env.random_u128(), env.random_u128());
+    }
+}

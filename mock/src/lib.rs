@@ -1,0 +1,1 @@
+//! Kinesis and DynamoDB in one process, for tests and for a laptop.

@@ -1,0 +1,1 @@
+//! A producer for Amazon Kinesis Data Streams: aggregation, batching, retries.
