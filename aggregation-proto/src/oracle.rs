@@ -1,0 +1,1 @@
+//! prost as the oracle.
