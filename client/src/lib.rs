@@ -1,1 +1,54 @@
 //! Kinesis over HTTP: transport, signing, retries, operations.
+//!
+//! The only crate of the workspace that speaks HTTP. Everything starts from one handle, [`Aws`]:
+//! region, credentials, endpoints, transport and [`Env`](shardwise_env::Env). From it come
+//! [`Kinesis`], the operations of the service, and the pieces that let `aws-sdk-dynamodb` ride on
+//! the same [`Transport`] ([`Aws::http_client`]).
+//!
+//! ```text
+//! Kinesis::put_records → call: sign, send, judge, wait, again → Transport → reqwest | in process
+//! ```
+//!
+//! - Which failures are tried again: [`retry`]. How long to wait: [`retry::RetryPolicy`].
+//! - What a failure means for a record: [`Error::written`].
+//!
+//! ```
+//! use shardwise_client::{Aws, ShardFilter};
+//! use shardwise_mock::Mock;
+//!
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! # runtime.block_on(async {
+//! let mock = Mock::new();
+//! let kinesis = Aws::in_process(mock.service()).kinesis();
+//! let stream = "orders".parse()?;
+//! kinesis.create_stream(&stream, 2).await?;
+//! let shards = kinesis.list_shards(&stream, ShardFilter::All).await?;
+//! assert_eq!(shards.len(), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod aws;
+mod call;
+mod credentials;
+mod endpoint;
+mod environment;
+mod error;
+mod kinesis;
+pub mod retry;
+mod sign;
+mod smithy;
+pub mod transport;
+
+pub use aws_credential_types as credential_types;
+pub use shardwise_env::Env;
+
+pub use crate::aws::{Aws, AwsBuilder, Timeouts};
+pub use crate::endpoint::Service;
+pub use crate::error::{ConfigError, ConfigErrorKind, Error, ErrorKind, Written};
+pub use crate::kinesis::{
+    ChildShard, GetRecordsOutput, IteratorPosition, Kinesis, PutFailure, PutRecordsEntry,
+    PutSuccess, Record, ShardFilter, ShardIterator, StreamStatus, StreamSummary,
+};
+pub use crate::transport::Transport;

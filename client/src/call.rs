@@ -1,0 +1,364 @@
+//! One call of a JSON operation: sign, send, judge, wait, again.
+//!
+//! Every Kinesis operation goes through [`call`]. The time limits stand here, so the loops above
+//! need none.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use http_body_util::BodyExt as _;
+use serde::Deserialize;
+
+use crate::aws::Aws;
+use crate::endpoint::Service;
+use crate::error::{BoxError, Error, ErrorKind, Written};
+use crate::retry::{Class, RetryPolicy, class, kind_of_code};
+use crate::sign::sign_request;
+use crate::transport::Body;
+
+/// The service refuses signatures that are 5 minutes off; a clock further off than this is learned
+/// from the service's `Date` header.
+const SKEW_TO_LEARN: Duration = Duration::from_secs(240);
+
+/// Bytes of an answer, at most: the largest is 10 MiB of records, a third more in base64, with
+/// their keys and numbers. Beyond it the answer is not one of Kinesis.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// What an operation needs to be called.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Operation {
+    /// The name, as AWS spells it.
+    pub(crate) name: &'static str,
+    /// What a lost answer means.
+    pub(crate) effect: Effect,
+}
+
+/// What a lost answer means, and so whether the call may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// The call reads: it can always be sent again.
+    Reads,
+    /// The call writes records: sending again may duplicate, which at-least-once allows.
+    Puts,
+    /// The call changes a stream: sent again, a call that had succeeded would be answered with an
+    /// error, so a lost answer is the caller's to look into.
+    Changes,
+}
+
+impl Effect {
+    /// What is known of a call that was sent and not answered.
+    fn written_if_unanswered(self) -> Written {
+        match self {
+            Self::Reads => Written::No,
+            Self::Puts | Self::Changes => Written::Unknown,
+        }
+    }
+}
+
+/// An answer of the service.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) body: Bytes,
+    /// The service's clock, from the `Date` header.
+    pub(crate) service_time: Option<SystemTime>,
+    pub(crate) request_id: Option<String>,
+}
+
+/// What the calls of one handle have learned of the service's clock: how far, in seconds, it is
+/// ahead of this node's.
+#[derive(Debug, Default)]
+pub(crate) struct Skew(AtomicI64);
+
+impl Skew {
+    fn apply(&self, now: SystemTime) -> SystemTime {
+        let seconds = self.0.load(Ordering::Relaxed);
+        let distance = Duration::from_secs(seconds.unsigned_abs());
+        if seconds >= 0 {
+            now + distance
+        } else {
+            now - distance
+        }
+    }
+
+    /// Whether the signing time was off by so much that signing again may help; if so, remembers.
+    fn learn(&self, signed_at: SystemTime, now: SystemTime, service_time: SystemTime) -> bool {
+        let off = service_time
+            .duration_since(signed_at)
+            .unwrap_or_else(|earlier| earlier.duration());
+        if off < SKEW_TO_LEARN {
+            return false;
+        }
+        let ahead = match service_time.duration_since(now) {
+            Ok(ahead) => i64::try_from(ahead.as_secs()).unwrap_or(0),
+            Err(behind) => -i64::try_from(behind.duration().as_secs()).unwrap_or(0),
+        };
+        self.0.store(ahead, Ordering::Relaxed);
+        true
+    }
+}
+
+/// Calls an operation, as often as `policy` and the handle's retry budget allow, and reads its
+/// answer: one that cannot be read is a failed try like any other.
+pub(crate) async fn call<T>(
+    aws: &Aws,
+    operation: Operation,
+    policy: RetryPolicy,
+    body: Bytes,
+    read: impl Fn(&Answer) -> Result<T, BoxError> + Send + Sync,
+) -> Result<T, Error>
+where
+    T: Send,
+{
+    let mut delays = policy.delays(aws.env());
+    let mut written = Written::No;
+    let mut mended = false;
+    let mut attempts = 1;
+    loop {
+        let (error, cured) = match attempt(aws, operation, body.clone()).await {
+            Ok(answer) => match read(&answer) {
+                Ok(output) => {
+                    aws.budget().succeeded(attempts > 1);
+                    return Ok(output);
+                }
+                Err(source) => (unreadable(operation, &answer, source), false),
+            },
+            Err(failure) => failure,
+        };
+        written = written.max(error.written());
+        let error = error.with_attempts(attempts).or_written(written);
+        // Fresh credentials or a corrected clock are worth one more try, at once.
+        if cured && !mended {
+            mended = true;
+            attempts += 1;
+            continue;
+        }
+        let may_repeat = operation.effect != Effect::Changes || error.written() == Written::No;
+        let may_succeed = class(error.kind()) != Class::Permanent;
+        if !may_repeat
+            || !may_succeed
+            || attempts >= policy.max_attempts()
+            || !aws.budget().try_take()
+        {
+            return Err(error);
+        }
+        let delay = delays.next_delay();
+        tracing::debug!(
+            op = operation.name,
+            attempt = attempts,
+            delay_ms = delay.as_millis(),
+            error = %error,
+            "call failed, trying again"
+        );
+        aws.env().sleep(delay).await;
+        attempts += 1;
+    }
+}
+
+/// Sends the request once. On failure, also says whether something was cured (credentials, clock)
+/// that makes an immediate second try worth it.
+async fn attempt(aws: &Aws, operation: Operation, body: Bytes) -> Result<Answer, (Error, bool)> {
+    let fail = |kind, written| Error::new(operation.name, kind, written);
+    let unknown = operation.effect.written_if_unanswered();
+    let credentials = aws
+        .cached_credentials()
+        .credentials()
+        .await
+        .map_err(|error| {
+            (
+                fail(ErrorKind::Credentials, Written::No).with_source(error),
+                false,
+            )
+        })?;
+    let signed_at = aws.skew().apply(aws.env().wall_now());
+    let mut request = request(aws, operation, body);
+    sign_request(
+        &mut request,
+        &credentials,
+        aws.region(),
+        Service::Kinesis.signing_name(),
+        signed_at,
+    )
+    .map_err(|error| {
+        (
+            fail(ErrorKind::Credentials, Written::No).with_source(error),
+            false,
+        )
+    })?;
+
+    let timeouts = aws.timeouts();
+    let response = match aws
+        .env()
+        .timeout(timeouts.first_byte, aws.transport().send(request))
+        .await
+    {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) if error.is_connect() => {
+            return Err((
+                fail(ErrorKind::Connect, Written::No).with_source(error),
+                false,
+            ));
+        }
+        Ok(Err(error)) => {
+            return Err((
+                fail(ErrorKind::Transport, unknown).with_source(error),
+                false,
+            ));
+        }
+        Err(elapsed) => {
+            return Err((
+                fail(ErrorKind::Timeout, unknown).with_source(elapsed),
+                false,
+            ));
+        }
+    };
+    let (parts, body) = response.into_parts();
+    let service_time = date(&parts.headers);
+    let request_id = text(&parts.headers, "x-amzn-requestid");
+    let describe = |error: Error| {
+        error
+            .with_request_id(request_id.clone())
+            .with_service_time(service_time)
+    };
+    let body = match read(aws, body).await {
+        Ok(body) => body,
+        Err(ReadError::Idle) => return Err((describe(fail(ErrorKind::Timeout, unknown)), false)),
+        Err(ReadError::Broken(source)) => {
+            let error = fail(ErrorKind::Transport, unknown).with_source(source);
+            return Err((describe(error), false));
+        }
+        Err(ReadError::TooLarge) => {
+            let error = fail(ErrorKind::Response, unknown)
+                .with_source(format!("the answer has more than {MAX_ANSWER_BYTES} bytes"));
+            return Err((describe(error), false));
+        }
+    };
+    if parts.status.is_success() {
+        return Ok(Answer {
+            body,
+            service_time,
+            request_id,
+        });
+    }
+    let status = parts.status.as_u16();
+    let (code, message) = error_body(&parts.headers, &body);
+    let kind = kind_of_code(code.as_deref().unwrap_or_default(), status);
+    // The service refuses before it writes, but a 5xx may come after.
+    let written = if status < 500 { Written::No } else { unknown };
+    let code = code.or_else(|| Some(format!("HTTP {status}")));
+    let error = describe(fail(kind, written).with_code(code, message));
+    let cured = match kind {
+        ErrorKind::ExpiredCredentials => {
+            aws.cached_credentials().discard(&credentials).await;
+            true
+        }
+        ErrorKind::AccessDenied => error
+            .service_time()
+            .is_some_and(|time| aws.skew().learn(signed_at, aws.env().wall_now(), time)),
+        _ => false,
+    };
+    Err((error, cured))
+}
+
+fn request(aws: &Aws, operation: Operation, body: Bytes) -> http::Request<Bytes> {
+    let mut request = http::Request::new(body);
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = aws.endpoint(Service::Kinesis).clone();
+    let headers = request.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/x-amz-json-1.1"),
+    );
+    let target = format!("Kinesis_20131202.{}", operation.name);
+    if let Ok(target) = HeaderValue::try_from(target) {
+        headers.insert("x-amz-target", target);
+    }
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    request
+}
+
+const USER_AGENT: &str = concat!("shardwise/", env!("CARGO_PKG_VERSION"));
+
+enum ReadError {
+    Idle,
+    Broken(BoxError),
+    TooLarge,
+}
+
+async fn read(aws: &Aws, mut body: Body) -> Result<Bytes, ReadError> {
+    let idle = aws.timeouts().idle;
+    let mut first: Option<Bytes> = None;
+    let mut rest: Vec<u8> = Vec::new();
+    loop {
+        let frame = match aws.env().timeout(idle, body.frame()).await {
+            Err(_elapsed) => return Err(ReadError::Idle),
+            Ok(None) => break,
+            Ok(Some(Err(error))) => return Err(ReadError::Broken(error)),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let Ok(piece) = frame.into_data() else {
+            continue;
+        };
+        // Most answers are one piece: it is handed on without a copy.
+        match first.take() {
+            None if rest.is_empty() => first = Some(piece),
+            None => rest.extend_from_slice(&piece),
+            Some(head) => {
+                rest.reserve(head.len() + piece.len());
+                rest.extend_from_slice(&head);
+                rest.extend_from_slice(&piece);
+            }
+        }
+        if rest.len() > MAX_ANSWER_BYTES {
+            return Err(ReadError::TooLarge);
+        }
+    }
+    Ok(first.unwrap_or_else(|| rest.into()))
+}
+
+fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    Some(headers.get(name)?.to_str().ok()?.to_owned())
+}
+
+/// Code and message of an error answer: `__type`, which may carry a namespace before `#`, and
+/// `message` or `Message`. The header `x-amzn-errortype` stands in for a missing code.
+fn error_body(headers: &HeaderMap, body: &[u8]) -> (Option<String>, Option<String>) {
+    #[derive(Deserialize, Default)]
+    struct Wire {
+        #[serde(rename = "__type")]
+        code: Option<String>,
+        #[serde(alias = "Message")]
+        message: Option<String>,
+    }
+    let wire: Wire = serde_json::from_slice(body).unwrap_or_default();
+    let code = wire.code.or_else(|| text(headers, "x-amzn-errortype"));
+    let code = code.map(|code| {
+        let bare = code.rsplit('#').next().unwrap_or_default();
+        bare.split(':').next().unwrap_or_default().to_owned()
+    });
+    (code, wire.message)
+}
+
+/// Reads an answer as JSON.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T, BoxError> {
+    Ok(serde_json::from_slice(&answer.body)?)
+}
+
+/// For operations whose answer says nothing.
+pub(crate) fn nothing(_answer: &Answer) -> Result<(), BoxError> {
+    Ok(())
+}
+
+/// The error for a successful answer that cannot be understood.
+fn unreadable(operation: Operation, answer: &Answer, source: BoxError) -> Error {
+    let written = operation.effect.written_if_unanswered();
+    Error::new(operation.name, ErrorKind::Response, written)
+        .with_request_id(answer.request_id.clone())
+        .with_service_time(answer.service_time)
+        .with_source(source)
+}

@@ -1,0 +1,202 @@
+//! CreateStream, DeleteStream, DescribeStreamSummary.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use shardwise_types::{StreamArn, StreamName};
+
+use super::Kinesis;
+use crate::call::{self, Operation};
+use crate::error::Error;
+
+const CREATE_STREAM: Operation = Operation::changes("CreateStream");
+const DELETE_STREAM: Operation = Operation::changes("DeleteStream");
+const DESCRIBE_STREAM_SUMMARY: Operation = Operation::reads("DescribeStreamSummary");
+
+/// Where a stream stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StreamStatus {
+    /// Being made; it has no shards yet.
+    Creating,
+    /// Being deleted.
+    Deleting,
+    /// Ready for everything.
+    Active,
+    /// Being changed; it takes and gives records all the same.
+    Updating,
+    /// A status that this version does not know.
+    Unknown,
+}
+
+/// What DescribeStreamSummary tells of a stream.
+///
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StreamDescriptionSummary.html>
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct StreamSummary {
+    /// The stream's ARN, if the service gave one that can be read.
+    pub arn: Option<StreamArn>,
+    /// Where it stands in its life.
+    pub status: StreamStatus,
+    /// How long records are kept.
+    pub retention: Duration,
+    /// How many shards are open.
+    pub open_shard_count: u32,
+    /// When it was made: a stream that was deleted and made again differs here.
+    pub created: Option<SystemTime>,
+    /// Bytes of a record, at most, if the service says so.
+    pub max_record_bytes: Option<usize>,
+    /// `AUTO` if the service places records itself, ignoring their keys; `USER_PARTITION_KEY` or
+    /// absent if partition keys decide.
+    pub record_distribution_strategy: Option<String>,
+    /// The service's clock when it answered.
+    pub service_time: Option<SystemTime>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct CreateInput<'a> {
+    stream_name: &'a str,
+    shard_count: u32,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct NameInput<'a> {
+    stream_name: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SummaryOutput {
+    stream_description_summary: WireSummary,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct WireSummary {
+    #[serde(rename = "StreamARN")]
+    stream_arn: Option<String>,
+    stream_status: String,
+    retention_period_hours: Option<u32>,
+    open_shard_count: Option<u32>,
+    stream_creation_timestamp: Option<f64>,
+    #[serde(rename = "MaxRecordSizeInKiB")]
+    max_record_size_in_kib: Option<usize>,
+    record_distribution_strategy: Option<String>,
+}
+
+impl Kinesis {
+    /// Makes a stream with this many shards. It takes a while until it is
+    /// [`Active`](StreamStatus::Active).
+    ///
+    /// # Errors
+    /// [`ResourceInUse`](crate::ErrorKind::ResourceInUse) if there is one of this name.
+    pub async fn create_stream(&self, stream: &StreamName, shard_count: u32) -> Result<(), Error> {
+        let input = CreateInput {
+            stream_name: stream.as_str(),
+            shard_count,
+        };
+        self.call(CREATE_STREAM, &input, call::nothing).await
+    }
+
+    /// Deletes a stream and its records.
+    ///
+    /// # Errors
+    /// [`ResourceNotFound`](crate::ErrorKind::ResourceNotFound) if there is none of this name.
+    pub async fn delete_stream(&self, stream: &StreamName) -> Result<(), Error> {
+        let input = NameInput {
+            stream_name: stream.as_str(),
+        };
+        self.call(DELETE_STREAM, &input, call::nothing).await
+    }
+
+    /// Describes a stream without its shards; 20 calls a second for the whole account.
+    ///
+    /// # Errors
+    /// [`ResourceNotFound`](crate::ErrorKind::ResourceNotFound) if there is none of this name.
+    pub async fn describe_stream_summary(
+        &self,
+        stream: &StreamName,
+    ) -> Result<StreamSummary, Error> {
+        let input = NameInput {
+            stream_name: stream.as_str(),
+        };
+        self.call(DESCRIBE_STREAM_SUMMARY, &input, |answer| {
+            let output: SummaryOutput = call::parse(answer)?;
+            let wire = output.stream_description_summary;
+            let hours = wire.retention_period_hours.unwrap_or_default();
+            Ok(StreamSummary {
+                arn: wire.stream_arn.and_then(|arn| arn.parse().ok()),
+                status: status(&wire.stream_status),
+                retention: Duration::from_secs(u64::from(hours) * 3600),
+                open_shard_count: wire.open_shard_count.unwrap_or_default(),
+                created: wire
+                    .stream_creation_timestamp
+                    .and_then(time_of_epoch_seconds),
+                max_record_bytes: wire.max_record_size_in_kib.map(|kib| kib * 1024),
+                record_distribution_strategy: wire.record_distribution_strategy,
+                service_time: answer.service_time,
+            })
+        })
+        .await
+    }
+}
+
+fn status(text: &str) -> StreamStatus {
+    match text {
+        "CREATING" => StreamStatus::Creating,
+        "DELETING" => StreamStatus::Deleting,
+        "ACTIVE" => StreamStatus::Active,
+        "UPDATING" => StreamStatus::Updating,
+        _ => StreamStatus::Unknown,
+    }
+}
+
+/// The service writes times as seconds with up to three decimals.
+pub(super) fn time_of_epoch_seconds(seconds: f64) -> Option<SystemTime> {
+    let since_epoch = Duration::try_from_secs_f64(seconds).ok()?;
+    // A double holds milliseconds of our era exactly enough, but not as binary fractions.
+    let millis = u64::try_from((since_epoch + Duration::from_micros(500)).as_millis()).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
+}
+
+/// The inverse of [`time_of_epoch_seconds`]; times before 1970 are 0.
+pub(super) fn epoch_seconds(time: SystemTime) -> f64 {
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds of our era are exact in an f64"
+    )]
+    let millis = since.as_millis() as f64;
+    millis / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_keep_their_milliseconds() {
+        for millis in [
+            0,
+            1,
+            1_767_225_600_123,
+            1_767_225_600_999,
+            1_500_000_000_001,
+        ] {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+            assert_eq!(
+                time_of_epoch_seconds(epoch_seconds(time)),
+                Some(time),
+                "{millis}"
+            );
+        }
+        assert_eq!(time_of_epoch_seconds(f64::NAN), None);
+        assert_eq!(time_of_epoch_seconds(-1.0), None);
+        assert_eq!(time_of_epoch_seconds(1e300), None);
+    }
+}

@@ -1,0 +1,125 @@
+//! What lets a client of AWS's own SDK ride on our transport, clock and credentials.
+//!
+//! So every call, of whichever service, leaves by one door, and a simulated node's skew and freeze
+//! reach the SDK too. Only the SDK's interfaces are needed here, not the SDK.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_smithy_async::rt::sleep::{AsyncSleep, SharedAsyncSleep, Sleep};
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::BodyExt as _;
+use shardwise_env::Env;
+
+use crate::aws::Aws;
+use crate::error::BoxError;
+use crate::transport::TransportError;
+
+impl Aws {
+    /// Our transport, as an HTTP client of AWS's SDK.
+    #[must_use]
+    pub fn http_client(&self) -> SharedHttpClient {
+        SharedHttpClient::new(Connector(self.clone()))
+    }
+
+    /// Our clock, as a time source of AWS's SDK.
+    #[must_use]
+    pub fn time_source(&self) -> SharedTimeSource {
+        SharedTimeSource::new(Clock(self.env().clone()))
+    }
+
+    /// Our sleep, as that of AWS's SDK.
+    #[must_use]
+    pub fn async_sleep(&self) -> SharedAsyncSleep {
+        SharedAsyncSleep::new(Clock(self.env().clone()))
+    }
+
+    /// Our credentials with their cache, as a provider for AWS's SDK.
+    #[must_use]
+    pub fn credentials_provider(&self) -> SharedCredentialsProvider {
+        let cached: Arc<dyn ProvideCredentials> = self.cached_credentials().clone();
+        SharedCredentialsProvider::new(cached)
+    }
+}
+
+#[derive(Debug)]
+struct Clock(Env);
+
+impl TimeSource for Clock {
+    fn now(&self) -> SystemTime {
+        self.0.wall_now()
+    }
+}
+
+impl AsyncSleep for Clock {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        let env = self.0.clone();
+        Sleep::new(async move { env.sleep(duration).await })
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Connector(Aws);
+
+impl HttpClient for Connector {
+    fn http_connector(
+        &self,
+        _settings: &HttpConnectorSettings,
+        _components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let aws = self.0.clone();
+        HttpConnectorFuture::new(async move { exchange(&aws, request).await })
+    }
+}
+
+async fn exchange(aws: &Aws, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    let (parts, body) = request.try_into_http1x().map_err(user_error)?.into_parts();
+    let body = body
+        .collect()
+        .await
+        .map_err(ConnectorError::user)?
+        .to_bytes();
+    let request = http::Request::from_parts(parts, body);
+    let timeouts = aws.timeouts();
+    let response = aws
+        .env()
+        .timeout(timeouts.first_byte, aws.transport().send(request))
+        .await
+        .map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?
+        .map_err(transport_error)?;
+    let (parts, body) = response.into_parts();
+    // Answers of DynamoDB are small and whole; a body that stalls is the call's failure.
+    let body = aws
+        .env()
+        .timeout(timeouts.idle, body.collect())
+        .await
+        .map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?
+        .map_err(ConnectorError::io)?
+        .to_bytes();
+    HttpResponse::try_from(http::Response::from_parts(parts, SdkBody::from(body)))
+        .map_err(|error| ConnectorError::other(error.into(), None))
+}
+
+fn user_error(error: impl Into<BoxError>) -> ConnectorError {
+    ConnectorError::user(error.into())
+}
+
+/// The SDK retries what it is told is I/O.
+fn transport_error(error: TransportError) -> ConnectorError {
+    ConnectorError::io(error.into())
+}
