@@ -113,6 +113,13 @@ impl Aggregator {
         self.open.records.is_empty()
     }
 
+    /// Takes the user records out as they went in and leaves the aggregator empty, for the case that
+    /// they no longer belong together: the shard was split, say.
+    #[must_use]
+    pub fn take_records(&mut self) -> Vec<UserRecord> {
+        mem::take(&mut self.open).records
+    }
+
     /// Makes the Kinesis record and leaves the aggregator empty; `None` if it was empty already.
     pub fn finish(&mut self) -> Option<Encoded> {
         let data_len = self.encoded_len();
@@ -182,8 +189,8 @@ struct Open {
     message_len: usize,
 }
 
-/// A set whose members are numbered in order of arrival. The seed of its hasher is fixed, so equal
-/// runs take equal time and do equal things.
+/// A set whose members are numbered in order of arrival. Its hasher's seed is fixed, so that equal
+/// runs do equal things; keys that were made to collide can slow down one aggregate and no more.
 type Table<T> = IndexSet<T, BuildHasherDefault<DefaultHasher>>;
 
 #[derive(Debug, Clone, Copy)]

@@ -134,6 +134,22 @@ fn a_giant_record_leaves_alone_and_what_follows_is_packed() {
     assert_eq!(done[1].data, giant.data());
 }
 
+#[test]
+fn records_can_be_taken_out_as_they_went_in() {
+    let records = [
+        user("a", None, Bytes::from_static(b"1")),
+        user("b", Some(2), Bytes::from_static(b"2")),
+    ];
+    let mut aggregator = Aggregator::new(1000);
+    for record in records.clone() {
+        aggregator.try_push(record).unwrap();
+    }
+    assert_eq!(aggregator.take_records(), records);
+    assert!(aggregator.is_empty());
+    assert_eq!(aggregator.encoded_len(), 0);
+    assert_eq!(aggregator.take_records(), []);
+}
+
 /// KPL's default limit, and the counts that its sizes give.
 #[test]
 fn as_many_records_fit_as_with_the_kpl() {
