@@ -50,7 +50,8 @@
 //! ```
 //!
 //! A lone user record is not wrapped: it travels as it is. User data that begins with the magic
-//! bytes needs no escape, because only a fitting digest makes an aggregate of it.
+//! bytes needs no escape, because only a fitting digest makes an aggregate of it. User data that
+//! *is* an aggregate stays one piece among others, and is unpacked by readers when it travels alone.
 //! The format is described by AWS, and in no other place, at
 //! <https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md>.
 //!

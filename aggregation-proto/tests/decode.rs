@@ -113,6 +113,16 @@ fn an_aggregate_within_an_aggregate_is_data() {
     assert_eq!(members(aggregator.finish().unwrap().data), records);
 }
 
+/// The format has no way to tell it from an aggregate of the producer's own.
+#[test]
+fn an_aggregate_that_travels_alone_is_unpacked() {
+    let inner = seal(&hex(&format!("{KEY}{RECORD}")));
+    let mut aggregator = Aggregator::new(1000);
+    aggregator.try_push(user("x", None, inner)).unwrap();
+    let d = user("k", None, Bytes::from_static(b"d"));
+    assert_eq!(members(aggregator.finish().unwrap().data), [d]);
+}
+
 #[test]
 fn a_message_that_ends_too_early_is_corrupt() {
     assert_eq!(malformed("0a"), (5, "it ends within a number"));
