@@ -1,1 +1,43 @@
 //! Kinesis and DynamoDB in one process, for tests and for a laptop.
+//!
+//! [`Mock`] is the backend. Inside a test, [`Mock::service`] answers HTTP requests without a
+//! socket, on the test's own clock; [`Mock::listen`] puts the same backend on a port, where any AWS
+//! client can talk to it. Its answers are the service's own: statuses, error types, error texts and
+//! sequence numbers; what it does not implement it refuses as the service refuses an unknown
+//! operation.
+//!
+//! ```
+//! use shardwise_mock::Mock;
+//!
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! # runtime.block_on(async {
+//! let mock = Mock::new();
+//! let server = mock.listen(([127, 0, 0, 1], 0).into()).await?;
+//! println!("export AWS_ENDPOINT_URL=http://{}", server.local_addr());
+//! server.shutdown().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod auth;
+mod body;
+pub mod cli;
+mod clock;
+mod control;
+mod dynamodb;
+mod ids;
+mod kinesis;
+mod mock;
+mod operation;
+mod server;
+mod service;
+
+pub use crate::body::ResponseBody;
+pub use crate::control::{EntryFault, Fault, Rule};
+pub use crate::mock::{
+    CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_REGION, DEFAULT_SHARD_LIMIT, Mock, MockBuilder,
+};
+pub use crate::operation::Operation;
+pub use crate::server::{ListenError, Server};
+pub use crate::service::{MockService, ResponseFuture};

@@ -1,0 +1,191 @@
+//! The mock as a program: `shardwise-mock`, and `shardwise mock`, which is the same.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use shardwise_env::Env;
+use shardwise_types::StreamName;
+
+use crate::mock::{CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_SHARD_LIMIT, Mock};
+use crate::server::ListenError;
+
+/// Where it listens and how it behaves.
+#[derive(Debug, Clone, clap::Args)]
+#[non_exhaustive]
+pub struct MockArgs {
+    /// Listen on this address; port 0 picks a free one
+    #[arg(
+        long,
+        env = "SHARDWISE_MOCK_LISTEN",
+        default_value = "127.0.0.1:4567",
+        value_name = "ADDR"
+    )]
+    pub listen: SocketAddr,
+
+    /// Allow an address that other machines can reach
+    #[arg(long, env = "SHARDWISE_MOCK_ALLOW_REMOTE")]
+    pub allow_remote: bool,
+
+    /// The 12-digit account of ARNs and error texts
+    #[arg(long, env = "SHARDWISE_MOCK_ACCOUNT", default_value = DEFAULT_ACCOUNT, value_parser = account)]
+    pub account: String,
+
+    /// How many open shards the account may have
+    #[arg(long, env = "SHARDWISE_MOCK_SHARD_LIMIT", default_value_t = DEFAULT_SHARD_LIMIT, value_name = "N")]
+    pub shard_limit: u32,
+
+    /// How long streams and tables stay CREATING, UPDATING and DELETING
+    #[arg(
+        long,
+        env = "SHARDWISE_MOCK_STATE_DELAY",
+        default_value_t = 500,
+        value_name = "MS"
+    )]
+    pub state_delay: u64,
+
+    /// Create a stream before answering; may be given several times
+    #[arg(
+        long,
+        env = "SHARDWISE_MOCK_CREATE_STREAM",
+        value_delimiter = ',',
+        value_name = "NAME:SHARDS"
+    )]
+    pub create_stream: Vec<NewStream>,
+
+    /// Make ids and tokens repeatable
+    #[arg(long, env = "SHARDWISE_MOCK_SEED", value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// A stream to begin with: `NAME:SHARDS`.
+///
+/// ```
+/// use shardwise_mock::cli::NewStream;
+///
+/// assert!("orders:4".parse::<NewStream>().is_ok());
+/// assert!("orders".parse::<NewStream>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewStream {
+    name: StreamName,
+    shards: u32,
+}
+
+impl FromStr for NewStream {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, shards) = text
+            .split_once(':')
+            .ok_or("expected NAME:SHARDS, for example orders:4")?;
+        Ok(Self {
+            name: name.parse().map_err(|error| format!("{error}"))?,
+            shards: shards
+                .parse()
+                .ok()
+                .filter(|shards| *shards > 0)
+                .ok_or("SHARDS must be a number from 1")?,
+        })
+    }
+}
+
+/// Why the program ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The address is reachable from other machines and nobody allowed that.
+    #[error("{0} can be reached from other machines: add --allow-remote if that is meant")]
+    Remote(SocketAddr),
+    /// A stream to begin with was refused.
+    #[error(transparent)]
+    CreateStream(#[from] CreateStreamError),
+    /// Standard output or the signal handlers failed.
+    #[error("could not tell that it is ready, or wait for the end")]
+    Io(#[from] io::Error),
+}
+
+/// Runs the mock until SIGTERM or ctrl-c.
+///
+/// Prints `ready http://ADDR` on standard output as soon as it answers.
+///
+/// # Errors
+/// If it cannot begin; once it is ready it ends only when it is told to.
+///
+/// # Cancel safety
+/// Safe: dropped, it closes the port and every connection.
+pub async fn run(args: MockArgs) -> Result<(), RunError> {
+    if !args.listen.ip().is_loopback() && !args.allow_remote {
+        return Err(RunError::Remote(args.listen));
+    }
+    let mut builder = Mock::builder()
+        .env(Env::system())
+        .account(args.account)
+        .shard_limit(args.shard_limit)
+        .state_delay(Duration::from_millis(args.state_delay));
+    if let Some(seed) = args.seed {
+        builder = builder.seed(seed);
+    }
+    let mock = builder.build();
+    for stream in &args.create_stream {
+        mock.create_stream(&stream.name, stream.shards)?;
+    }
+    // Before the ready line: whoever reads it may send a signal at once.
+    let end = EndSignals::new()?;
+    let server = mock.listen(args.listen).await?;
+    writeln!(io::stdout(), "ready http://{}", server.local_addr())?;
+    io::stdout().flush()?;
+    end.wait().await;
+    server.shutdown().await;
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct EndSignals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl EndSignals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(mut self) {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl EndSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    async fn wait(self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+fn account(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("an account has 12 digits".to_owned())
+    }
+}

@@ -1,0 +1,190 @@
+//! DescribeStream and DescribeStreamSummary.
+//!
+//! Every member of the answers is there except those of later API versions
+//! (RecordDistributionStrategy, ChannelCount); encryption and monitoring cannot be switched on yet
+//! and are told as off.
+//! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStream.html>
+//! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html>
+
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::input::Input;
+use super::output::Timestamp;
+use super::shard::{Description, Shard, shard_number};
+use super::stream::{Mode, State, Stream};
+use super::stream_ref::StreamRef;
+use super::{Kinesis, rules};
+use crate::clock::Now;
+
+/// Shards of one DescribeStream answer when the caller names no number.
+const DEFAULT_LIMIT: i64 = 100;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DescribeStreamOutput {
+    stream_description: StreamDescription,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct StreamDescription {
+    #[serde(flatten)]
+    common: Common,
+    shards: Vec<Description>,
+    has_more_shards: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DescribeStreamSummaryOutput {
+    stream_description_summary: StreamDescriptionSummary,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct StreamDescriptionSummary {
+    #[serde(flatten)]
+    common: Common,
+    stream_id: String,
+    open_shard_count: usize,
+    consumer_count: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warm_throughput: Option<WarmThroughput>,
+    #[serde(rename = "MaxRecordSizeInKiB")]
+    max_record_size_in_kib: u32,
+}
+
+/// What both answers tell.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Common {
+    stream_name: String,
+    #[serde(rename = "StreamARN")]
+    stream_arn: String,
+    stream_status: &'static str,
+    stream_mode_details: StreamModeDetails,
+    retention_period_hours: u64,
+    stream_creation_timestamp: Timestamp,
+    enhanced_monitoring: [EnhancedMetrics; 1],
+    encryption_type: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct StreamModeDetails {
+    stream_mode: &'static str,
+}
+
+impl From<Mode> for StreamModeDetails {
+    fn from(mode: Mode) -> Self {
+        Self {
+            stream_mode: mode.as_str(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct EnhancedMetrics {
+    shard_level_metrics: [&'static str; 0],
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WarmThroughput {
+    #[serde(rename = "TargetMiBps")]
+    target_mibps: u32,
+    #[serde(rename = "CurrentMiBps")]
+    current_mibps: u32,
+}
+
+impl Common {
+    fn new(stream: &Stream, state: &State) -> Self {
+        Self {
+            stream_name: stream.name.clone(),
+            stream_arn: stream.arn.clone(),
+            stream_status: state.status.as_str(),
+            stream_mode_details: state.settings.mode.into(),
+            retention_period_hours: state.settings.retention.as_secs() / 3600,
+            // The service tells whole seconds.
+            stream_creation_timestamp: Timestamp(stream.created_ms / 1000 * 1000),
+            enhanced_monitoring: [EnhancedMetrics {
+                shard_level_metrics: [],
+            }],
+            encryption_type: "NONE",
+        }
+    }
+}
+
+impl Kinesis {
+    pub(super) fn describe_stream(
+        &self,
+        input: Input<'_>,
+        now: Now,
+    ) -> Result<DescribeStreamOutput, Failure> {
+        let limit = input.integer("Limit", 1, 10_000)?;
+        let after = input.text("ExclusiveStartShardId", &rules::SHARD_ID)?;
+        let stream = StreamRef::read(&input)?;
+        input.finish()?;
+
+        let limit = usize::try_from(limit.unwrap_or(DEFAULT_LIMIT)).unwrap_or_default();
+        let stream = self.stream(&stream, now)?;
+        let after = after.map(|id| self.known_shard(id, &stream)).transpose()?;
+        let state = stream.lock(now);
+        let mut rest = state
+            .shards(now)
+            .filter(|shard| after.is_none_or(|after| shard.number > after))
+            .map(Shard::describe);
+        Ok(DescribeStreamOutput {
+            stream_description: StreamDescription {
+                common: Common::new(&stream, &state),
+                shards: rest.by_ref().take(limit).collect(),
+                has_more_shards: rest.next().is_some(),
+            },
+        })
+    }
+
+    pub(super) fn describe_stream_summary(
+        &self,
+        input: Input<'_>,
+        now: Now,
+    ) -> Result<DescribeStreamSummaryOutput, Failure> {
+        let stream = StreamRef::read(&input)?;
+        input.finish()?;
+
+        let stream = self.stream(&stream, now)?;
+        let state = stream.lock(now);
+        let warm_throughput = match state.settings.mode {
+            Mode::OnDemand {
+                warm_mibps: Some(mibps),
+            } => Some(WarmThroughput {
+                target_mibps: mibps,
+                current_mibps: mibps,
+            }),
+            _ => None,
+        };
+        Ok(DescribeStreamSummaryOutput {
+            stream_description_summary: StreamDescriptionSummary {
+                common: Common::new(&stream, &state),
+                stream_id: stream.id.clone(),
+                open_shard_count: state.open_shard_count(),
+                consumer_count: 0,
+                warm_throughput,
+                max_record_size_in_kib: state.settings.max_record_kib,
+            },
+        })
+    }
+
+    /// The number in a shard id, which need not exist but must look like one.
+    pub(super) fn known_shard(&self, id: &str, stream: &Stream) -> Result<u32, Failure> {
+        shard_number(id).ok_or_else(|| self.could_not_find_shard(id, &stream.name))
+    }
+
+    pub(super) fn could_not_find_shard(&self, id: &str, stream: &str) -> Failure {
+        Failure::not_found(format!(
+            "Could not find shard {id} in stream {stream} under account {}.",
+            self.config.account
+        ))
+    }
+}

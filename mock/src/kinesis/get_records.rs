@@ -1,0 +1,147 @@
+//! GetRecords: up to 10,000 records and 10 MiB; at the end of a closed shard its children instead
+//! of a next iterator.
+//!
+//! The read limits per shard are not enforced.
+//! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html>
+
+use serde::ser::SerializeSeq as _;
+use serde::{Serialize, Serializer};
+
+use super::failure::Failure;
+use super::input::Input;
+use super::iterator::ShardIterator;
+use super::output::{Blob, Timestamp};
+use super::put_record::refuse_dry_run;
+use super::sequence::Sequence;
+use super::shard::{HashKeyRange, Record, Shard, shard_id};
+use super::stream::{State, shard_not_found};
+use super::stream_ref::StreamRef;
+use super::{Kinesis, rules};
+use crate::clock::Now;
+
+/// Records of one answer, at most and by default.
+const MAX_RECORDS: i64 = 10_000;
+
+/// Data and partition keys of one answer, before they are written as base64.
+const MAX_BYTES: usize = 10 * 1024 * 1024;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct GetRecordsOutput {
+    records: Records,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_shard_iterator: Option<String>,
+    millis_behind_latest: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    child_shards: Option<Vec<ChildShard>>,
+}
+
+/// Records with their numbers. They are shared with the shard, so that its lock is held only
+/// while they are found and not while they are written out.
+#[derive(Debug)]
+struct Records(Vec<(Sequence, Record)>);
+
+impl Serialize for Records {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
+        for (sequence_number, record) in &self.0 {
+            list.serialize_element(&RecordOutput {
+                sequence_number: *sequence_number,
+                approximate_arrival_timestamp: Timestamp(record.arrived_ms()),
+                data: Blob(record.data()),
+                partition_key: record.partition_key(),
+            })?;
+        }
+        list.end()
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RecordOutput<'a> {
+    sequence_number: Sequence,
+    approximate_arrival_timestamp: Timestamp,
+    data: Blob<'a>,
+    partition_key: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ChildShard {
+    shard_id: String,
+    parent_shards: Vec<String>,
+    hash_key_range: HashKeyRange,
+}
+
+impl From<&Shard> for ChildShard {
+    fn from(shard: &Shard) -> Self {
+        let parents = [shard.parent, shard.adjacent_parent];
+        Self {
+            shard_id: shard_id(shard.number),
+            parent_shards: parents.into_iter().flatten().map(shard_id).collect(),
+            hash_key_range: shard.range.into(),
+        }
+    }
+}
+
+impl Kinesis {
+    pub(super) fn get_records(
+        &self,
+        input: Input<'_>,
+        now: Now,
+    ) -> Result<GetRecordsOutput, Failure> {
+        let limit = input.integer("Limit", 1, MAX_RECORDS)?;
+        let token = input.required_text("ShardIterator", &rules::SHARD_ITERATOR)?;
+        let stream_ref = StreamRef {
+            name: None,
+            arn: input.text("StreamARN", &rules::STREAM_ARN)?,
+            id: input.text("StreamId", &rules::STREAM_ID)?,
+        };
+        let dry_run = input.boolean("DryRun")?;
+        input.finish()?;
+
+        let limit = usize::try_from(limit.unwrap_or(MAX_RECORDS)).unwrap_or_default();
+        let iterator = self.open_iterator(token, now)?;
+        let name = iterator.stream.as_str();
+        if !stream_ref.is_empty() && stream_ref.resolve(self)? != name {
+            return Err(Failure::invalid_argument(
+                "The ShardIterator was not issued for the stream of the StreamARN.",
+            ));
+        }
+        let not_found = || shard_not_found(iterator.shard, name, &self.config.account);
+        let stream = self.find(name, now).ok_or_else(not_found)?;
+        stream_ref.check(&stream)?;
+        let state = stream.lock(now);
+        let shard = state.shard(iterator.shard, now).ok_or_else(not_found)?;
+        refuse_dry_run(dry_run)?;
+        let position = iterator.index_in(shard);
+        let (from, found) = shard.read(position, limit, MAX_BYTES);
+        let records: Vec<(Sequence, Record)> = (from..)
+            .zip(found)
+            .map(|(index, record)| (shard.sequence_of(index, &record), record))
+            .collect();
+        let next = from + u64::try_from(records.len()).unwrap_or_default();
+        let drained = next >= shard.next_index();
+        let behind = match records.last() {
+            // Zero would say that there is nothing more to read.
+            Some((_, last)) if !drained => now.since_ms(last.arrived_ms()).max(1),
+            _ => 0,
+        };
+        let (next_iterator, child_shards) = if drained && !shard.is_open() {
+            (None, Some(children(&state, shard)))
+        } else {
+            let next = ShardIterator::new(name, shard, next, now);
+            (Some(self.seal_iterator(&next)), None)
+        };
+        Ok(GetRecordsOutput {
+            records: Records(records),
+            next_shard_iterator: next_iterator,
+            millis_behind_latest: behind,
+            child_shards,
+        })
+    }
+}
+
+fn children(state: &State, shard: &Shard) -> Vec<ChildShard> {
+    state.children(shard.number).map(ChildShard::from).collect()
+}

@@ -1,0 +1,427 @@
+//! Typed members of a request, refused as the service refuses them.
+//!
+//! A wrong type ends the request at once with a SerializationException; broken constraints are
+//! collected and told together by [`Input::finish`], which every operation calls after it has read
+//! its last member and before it looks at any state. So types come before constraints and
+//! constraints before existence, as in the service. The rules of single members are in
+//! [`super::rules`].
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::failure::Failure;
+use super::rules::{Count, Text};
+use super::value::{Value, find};
+
+/// The service tells at most so many broken constraints of one request.
+const TOLD_CONSTRAINTS: usize = 10;
+
+/// What the service calls a JSON number in its error texts.
+const NUMBER_CLASS: &str = "class com.amazon.coral.value.json.numbers.TruncatingBigNumber";
+
+/// The constraints that a request broke, in the order in which they were found.
+pub(crate) type Broken = RefCell<Vec<String>>;
+
+/// The members of a request, or of a structure inside it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Input<'r> {
+    members: &'r [(Cow<'r, str>, Value<'r>)],
+    place: Place,
+    broken: &'r Broken,
+}
+
+/// Where a structure stands in the request, for the error texts.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Top,
+    In(&'static str),
+    Item(&'static str, usize),
+}
+
+impl<'r> Input<'r> {
+    /// The whole request.
+    ///
+    /// # Errors
+    /// If it is not a structure.
+    pub(crate) fn new(request: &'r Value<'r>, broken: &'r Broken) -> Result<Self, Failure> {
+        match request {
+            Value::Map(members) => Ok(Self {
+                members,
+                place: Place::Top,
+                broken,
+            }),
+            _ => Err(Failure::bare("SerializationException")),
+        }
+    }
+
+    /// A string.
+    pub(crate) fn text(&self, name: &'static str, rule: &Text) -> Result<Option<&'r str>, Failure> {
+        let Some(value) = find(self.members, name) else {
+            if rule.required {
+                self.missing(name);
+            }
+            return Ok(None);
+        };
+        let Value::Text(text) = value else {
+            return Err(wrong_type(value, "to an String"));
+        };
+        self.check_text(name, text, rule);
+        Ok(Some(text))
+    }
+
+    /// A string that must be there. If it is not, that is noted for [`Input::finish`] and an
+    /// empty one stands in until then.
+    pub(crate) fn required_text(
+        &self,
+        name: &'static str,
+        rule: &Text,
+    ) -> Result<&'r str, Failure> {
+        let text = self.text(name, rule)?;
+        if text.is_none() && !rule.required {
+            self.missing(name);
+        }
+        Ok(text.unwrap_or_default())
+    }
+
+    fn check_text(&self, name: &'static str, text: &str, rule: &Text) {
+        let quoted = || format!("'{text}'");
+        if let Some(pattern) = rule.pattern
+            && !(pattern.matches)(text)
+        {
+            self.broken(
+                name,
+                &quoted(),
+                &format!("satisfy regular expression pattern: {}", pattern.text),
+            );
+        }
+        // A character has one to four bytes, so most lengths need no count.
+        let length = if text.len() <= rule.length.max && text.len() >= rule.length.min * 4 {
+            text.len()
+        } else {
+            text.chars().count()
+        };
+        self.check_length(name, length, rule.length, quoted);
+        if !rule.one_of.is_empty() && !rule.one_of.contains(&text) {
+            let set = rule.one_of.join(", ");
+            self.broken(name, &quoted(), &format!("satisfy enum value set: [{set}]"));
+        }
+    }
+
+    fn check_length(
+        &self,
+        name: &'static str,
+        length: usize,
+        rule: Count,
+        value: impl Fn() -> String,
+    ) {
+        if length < rule.min {
+            let must = format!("have length greater than or equal to {}", rule.min);
+            self.broken(name, &value(), &must);
+        }
+        if length > rule.max {
+            let must = format!("have length less than or equal to {}", rule.max);
+            self.broken(name, &value(), &must);
+        }
+    }
+
+    /// A 32-bit number; the service cuts off fractions and clamps what is too large.
+    pub(crate) fn integer(
+        &self,
+        name: &'static str,
+        min: i64,
+        max: i64,
+    ) -> Result<Option<i64>, Failure> {
+        let Some(value) = find(self.members, name) else {
+            return Ok(None);
+        };
+        let number = match value {
+            Value::Integer(number) => *number,
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "saturates, and is clamped below"
+            )]
+            Value::Float(number) => number.floor() as i64,
+            _ => return Err(wrong_type(value, "to an Integer")),
+        }
+        .clamp(i64::from(i32::MIN), i64::from(i32::MAX));
+        if number < min {
+            let must = format!("have value greater than or equal to {min}");
+            self.broken(name, &format!("'{number}'"), &must);
+        }
+        if number > max {
+            let must = format!("have value less than or equal to {max}");
+            self.broken(name, &format!("'{number}'"), &must);
+        }
+        Ok(Some(number))
+    }
+
+    /// A truth value.
+    pub(crate) fn boolean(&self, name: &'static str) -> Result<Option<bool>, Failure> {
+        match find(self.members, name) {
+            None => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(*value)),
+            Some(Value::Text(text)) => match text.to_uppercase().as_str() {
+                "TRUE" | "YES" | "1" => Ok(Some(true)),
+                "FALSE" | "NO" | "0" => Ok(Some(false)),
+                upper => Err(Failure::serialization(format!(
+                    "'{upper}' can not be converted to an Boolean"
+                ))),
+            },
+            Some(value) => Err(wrong_type(value, "to an Boolean")),
+        }
+    }
+
+    /// A point in time, in milliseconds since the epoch. On the wire it is a number of seconds.
+    pub(crate) fn timestamp_ms(&self, name: &'static str) -> Result<Option<u64>, Failure> {
+        match find(self.members, name) {
+            None => Ok(None),
+            Some(Value::Integer(seconds)) => Ok(Some(
+                u64::try_from(*seconds)
+                    .unwrap_or_default()
+                    .saturating_mul(1000),
+            )),
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "saturates at both ends, which is what an absurd time should do"
+            )]
+            Some(Value::Float(seconds)) => Ok(Some((seconds * 1000.0).round() as u64)),
+            Some(value) => Err(wrong_type(value, "to milliseconds since epoch")),
+        }
+    }
+
+    /// Bytes that must be there, of at most `max`.
+    pub(crate) fn required_blob(&self, name: &'static str, max: usize) -> Result<Vec<u8>, Failure> {
+        let Some(value) = find(self.members, name) else {
+            self.missing(name);
+            return Ok(Vec::new());
+        };
+        let Value::Text(text) = value else {
+            return Err(wrong_type(value, "to a Blob"));
+        };
+        let bytes = STANDARD
+            .decode(text.as_bytes())
+            .map_err(|_| bad_base64(text))?;
+        self.check_length(name, bytes.len(), Count { min: 0, max }, || {
+            let length = bytes.len();
+            format!("'java.nio.HeapByteBuffer[pos=0 lim={length} cap={length}]'")
+        });
+        Ok(bytes)
+    }
+
+    /// A structure inside this one.
+    pub(crate) fn structure(&self, name: &'static str) -> Result<Option<Self>, Failure> {
+        match find(self.members, name) {
+            None => Ok(None),
+            Some(Value::Map(members)) => Ok(Some(Self {
+                members,
+                place: Place::In(name),
+                broken: self.broken,
+            })),
+            Some(Value::List(_)) => Err(unexpected_list()),
+            Some(_) => Err(Failure::serialization("Expected null")),
+        }
+    }
+
+    /// The structures of a list that must be there; `shown` is what the service shows for each
+    /// when the list is too short or too long.
+    pub(crate) fn required_structures(
+        &self,
+        name: &'static str,
+        length: Count,
+        shown: &'static str,
+    ) -> Result<impl Iterator<Item = Result<Self, Failure>> + use<'r>, Failure> {
+        let empty: &'r [Value<'r>] = &[];
+        let items = match find(self.members, name) {
+            None => {
+                self.missing(name);
+                empty
+            }
+            Some(Value::List(items)) => {
+                self.check_length(name, items.len(), length, || {
+                    format!("'[{}]'", vec![shown; items.len()].join(", "))
+                });
+                items
+            }
+            Some(Value::Map(_)) => return Err(unexpected_structure()),
+            Some(_) => return Err(Failure::serialization("Expected list or null")),
+        };
+        let broken = self.broken;
+        Ok(items.iter().enumerate().map(move |(index, item)| {
+            let members: &'r [(Cow<'r, str>, Value<'r>)] = match item {
+                Value::Map(members) => members,
+                // A null entry is a structure without members: each required one is then missing.
+                Value::Null => &[],
+                Value::List(_) => return Err(unexpected_list()),
+                _ => return Err(Failure::serialization("Expected null")),
+            };
+            Ok(Self {
+                members,
+                place: Place::Item(name, index + 1),
+                broken,
+            })
+        }))
+    }
+
+    /// A map of strings, with a rule for its size, its keys and its values.
+    pub(crate) fn texts(
+        &self,
+        name: &'static str,
+        length: Count,
+        key_length: Count,
+        value_length: Count,
+    ) -> Result<Option<Vec<(&'r str, &'r str)>>, Failure> {
+        let members = match find(self.members, name) {
+            None => return Ok(None),
+            Some(Value::Map(members)) => members,
+            Some(Value::List(_)) => return Err(unexpected_list()),
+            Some(_) => return Err(Failure::serialization("Expected map or null")),
+        };
+        let mut texts = Vec::with_capacity(members.len());
+        for (key, value) in members {
+            match value {
+                Value::Text(text) => texts.push((&**key, &**text)),
+                Value::Null => {}
+                other => return Err(wrong_type(other, "to an String")),
+            }
+        }
+        let shown = || {
+            let pairs: Vec<_> = texts.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            format!("'{{{}}}'", pairs.join(", "))
+        };
+        self.check_length(name, texts.len(), length, shown);
+        let fits = |rule: Count, text: &str| rule.contains(text.chars().count());
+        for (what, rule, good) in [
+            (
+                "Map keys",
+                key_length,
+                texts.iter().all(|(key, _)| fits(key_length, key)),
+            ),
+            (
+                "Map value",
+                value_length,
+                texts.iter().all(|(_, value)| fits(value_length, value)),
+            ),
+        ] {
+            if !good {
+                self.note(format!(
+                    "Value {} at '{}' failed to satisfy constraint: {what} must satisfy constraint: \
+                     [Member must have length less than or equal to {}, \
+                     Member must have length greater than or equal to {}]",
+                    shown(),
+                    self.path(name),
+                    rule.max,
+                    rule.min
+                ));
+            }
+        }
+        Ok(Some(texts))
+    }
+
+    /// Ends the reading: the constraints that were broken, if any, as one error.
+    ///
+    /// # Errors
+    /// A ValidationException.
+    pub(crate) fn finish(&self) -> Result<(), Failure> {
+        let broken = self.broken.borrow();
+        let errors = match broken.len() {
+            0 => return Ok(()),
+            1 => "error",
+            _ => "errors",
+        };
+        Err(Failure::validation(format!(
+            "{} validation {errors} detected: {}",
+            broken.len(),
+            broken.join("; ")
+        )))
+    }
+
+    fn missing(&self, name: &'static str) {
+        self.broken(name, "null", "not be null");
+    }
+
+    fn broken(&self, name: &'static str, value: &str, must: &str) {
+        let path = self.path(name);
+        self.note(format!(
+            "Value {value} at '{path}' failed to satisfy constraint: Member must {must}"
+        ));
+    }
+
+    fn note(&self, broken: String) {
+        let mut told = self.broken.borrow_mut();
+        if told.len() < TOLD_CONSTRAINTS {
+            told.push(broken);
+        }
+    }
+
+    fn path(&self, name: &'static str) -> impl fmt::Display {
+        let name = lower_first(name);
+        match self.place {
+            Place::Top => name,
+            Place::In(parent) => format!("{}.{name}", lower_first(parent)),
+            Place::Item(list, number) => format!("{}.{number}.member.{name}", lower_first(list)),
+        }
+    }
+}
+
+/// The service's Java spells its members with a small first letter.
+fn lower_first(name: &str) -> String {
+    let mut chars = name.chars();
+    chars
+        .next()
+        .map(|first| first.to_ascii_lowercase())
+        .into_iter()
+        .chain(chars)
+        .collect()
+}
+
+fn wrong_type(value: &Value<'_>, target: &str) -> Failure {
+    let class = match value {
+        Value::List(_) => return unexpected_list(),
+        Value::Map(_) => return unexpected_structure(),
+        Value::Integer(_) | Value::Float(_) => NUMBER_CLASS,
+        Value::Bool(_) => "class java.lang.Boolean",
+        Value::Text(_) | Value::Null => "class java.lang.String",
+    };
+    Failure::serialization(format!("{class} can not be converted {target}"))
+}
+
+fn unexpected_list() -> Failure {
+    Failure::serialization("Start of list found where not expected")
+}
+
+fn unexpected_structure() -> Failure {
+    Failure::serialization("Start of structure or map found where not expected.")
+}
+
+fn bad_base64(text: &str) -> Failure {
+    let reason = if !text.len().is_multiple_of(4) {
+        format!(
+            "Base64 encoded length is expected a multiple of 4 bytes but found: {}",
+            text.len()
+        )
+    } else if let Some(character) = bad_base64_character(text) {
+        format!("Invalid Base64 character: '{character}'")
+    } else {
+        // Misspelled by the service.
+        "Invalid last non-pad Base64 character dectected".to_owned()
+    };
+    Failure::serialization(format!("'{text}' can not be converted to a Blob: {reason}"))
+}
+
+/// The first character that base64 does not have, or the first `=` that something follows.
+fn bad_base64_character(text: &str) -> Option<char> {
+    let mut chars = text.chars().peekable();
+    while let Some(character) = chars.next() {
+        let known = character.is_ascii_alphanumeric() || matches!(character, '+' | '/' | '=');
+        let early_pad = character == '=' && chars.peek().is_some_and(|next| *next != '=');
+        if !known || early_pad {
+            return Some(character);
+        }
+    }
+    None
+}

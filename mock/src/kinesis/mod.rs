@@ -1,0 +1,189 @@
+//! The Kinesis engine: requests in, answers out, no I/O and nothing to await.
+//!
+//! One file for each operation or small group, each headed by what it does. Around them:
+//! [`value`] and [`input`] read requests and refuse bad ones, [`stream`] and [`shard`] hold the
+//! state, [`sequence`] and [`token`] are the service's number and token formats.
+//!
+//! Locks: the map of streams, then one stream, then the account's shard count; never two streams
+//! at once, and none while a request is parsed or an answer is written.
+
+mod create_stream;
+mod delete_stream;
+mod describe_stream;
+mod failure;
+mod get_records;
+mod get_shard_iterator;
+mod input;
+mod iterator;
+mod list_shards;
+mod list_streams;
+mod output;
+mod put_record;
+mod put_records;
+mod reshard;
+mod rules;
+mod sequence;
+mod shard;
+mod stream;
+mod stream_ref;
+mod token;
+mod value;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub(crate) use self::failure::Failure;
+use self::input::{Broken, Input};
+pub(crate) use self::put_records::EntryFaults;
+use self::stream::Stream;
+use self::token::Sealer;
+pub(crate) use self::value::Value;
+use crate::clock::Now;
+use crate::ids::Ids;
+use crate::operation::Operation;
+
+/// One account's streams in one region.
+#[derive(Debug)]
+pub(crate) struct Kinesis {
+    config: Config,
+    streams: RwLock<BTreeMap<String, Arc<Stream>>>,
+    /// Open shards of the account, those that a change under way will open included.
+    shard_count: Mutex<u32>,
+    sealer: Sealer,
+    stream_ids: Ids,
+}
+
+/// What the engine is told once.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) account: String,
+    pub(crate) region: String,
+    pub(crate) shard_limit: u32,
+    pub(crate) state_delay: Duration,
+    pub(crate) seed: u64,
+}
+
+impl Kinesis {
+    pub(crate) fn new(config: Config) -> Self {
+        let ids = Ids::new(config.seed);
+        Self {
+            sealer: Sealer::new(ids.draw_u128()),
+            stream_ids: Ids::new(ids.draw()),
+            config,
+            streams: RwLock::default(),
+            shard_count: Mutex::default(),
+        }
+    }
+
+    /// Answers one request: the body of a 200, empty for operations without output.
+    pub(crate) fn call(
+        &self,
+        operation: Operation,
+        request: &Value<'_>,
+        entry_faults: Option<&EntryFaults>,
+        now: Now,
+    ) -> Result<Vec<u8>, Failure> {
+        let broken = Broken::default();
+        let input = Input::new(request, &broken)?;
+        match operation {
+            Operation::CreateStream => self.create_stream(input, now).map(|()| Vec::new()),
+            Operation::DeleteStream => self.delete_stream(input, now).map(|()| Vec::new()),
+            Operation::DescribeStream => json(&self.describe_stream(input, now)?),
+            Operation::DescribeStreamSummary => json(&self.describe_stream_summary(input, now)?),
+            Operation::GetRecords => json(&self.get_records(input, now)?),
+            Operation::GetShardIterator => json(&self.get_shard_iterator(input, now)?),
+            Operation::ListShards => json(&self.list_shards(input, now)?),
+            Operation::ListStreams => json(&self.list_streams(input, now)?),
+            Operation::MergeShards => self.merge_shards(input, now).map(|()| Vec::new()),
+            Operation::PutRecord => json(&self.put_record(input, now)?),
+            Operation::PutRecords => json(&self.put_records(input, entry_faults, now)?),
+            Operation::SplitShard => self.split_shard(input, now).map(|()| Vec::new()),
+            _ => Err(Failure::unknown_operation()),
+        }
+    }
+
+    /// The error of a request that is throttled as a whole.
+    pub(crate) fn throttled(&self, operation: Operation, request: &Value<'_>) -> Failure {
+        match operation {
+            Operation::PutRecord
+            | Operation::PutRecords
+            | Operation::GetRecords
+            | Operation::GetShardIterator => {
+                let stream = match request.member("StreamName") {
+                    Some(Value::Text(name)) => name,
+                    _ => "",
+                };
+                Failure::throughput_exceeded(self.rate_exceeded(0, stream))
+            }
+            _ => Failure::limit_exceeded(format!(
+                "Rate exceeded for operation {operation} under account {}.",
+                self.config.account
+            )),
+        }
+    }
+
+    fn rate_exceeded(&self, shard: u32, stream: &str) -> String {
+        format!(
+            "Rate exceeded for shard {} in stream {stream} under account {}.",
+            shard::shard_id(shard),
+            self.config.account
+        )
+    }
+
+    /// The stream of that name, unless it is gone.
+    fn find(&self, name: &str, now: Now) -> Option<Arc<Stream>> {
+        let stream = {
+            let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+            streams.get(name)?.clone()
+        };
+        if stream.lock(now).is_gone() {
+            self.forget_gone(now);
+            return None;
+        }
+        Some(stream)
+    }
+
+    /// Drops deleted streams, so that their memory comes back.
+    fn forget_gone(&self, now: Now) {
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        streams.retain(|_, stream| !stream.lock(now).is_gone());
+    }
+
+    fn shard_count(&self) -> MutexGuard<'_, u32> {
+        self.shard_count
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts `additional` shards in, or refuses them.
+    fn reserve_shards(&self, additional: u32) -> Result<(), Failure> {
+        let mut count = self.shard_count();
+        let limit = self.config.shard_limit;
+        match count.checked_add(additional) {
+            Some(sum) if sum <= limit => {
+                *count = sum;
+                Ok(())
+            }
+            _ => Err(Failure::limit_exceeded(format!(
+                "This request would exceed the shard limit for the account {} in {}. Current shard \
+                 count for the account: {count}. Limit: {limit}. Number of additional shards that \
+                 would have resulted from this request: {additional}. Refer to the AWS Service \
+                 Limits page (http://docs.aws.amazon.com/general/latest/gr/aws_service_limits.html) \
+                 for current limits and how to request higher limits.",
+                self.config.account, self.config.region
+            ))),
+        }
+    }
+
+    fn release_shards(&self, count: u32) {
+        let mut held = self.shard_count();
+        *held = held.saturating_sub(count);
+    }
+}
+
+fn json(output: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    serde_json::to_vec(output).map_err(|_| Failure::internal())
+}

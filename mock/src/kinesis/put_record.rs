@@ -1,0 +1,143 @@
+//! PutRecord, and what it shares with PutRecords: keys, sizes, routing.
+//!
+//! The per-shard write limits are not enforced.
+//! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecord.html>
+
+use md5::{Digest as _, Md5};
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::input::Input;
+use super::sequence::{Parsed, Sequence};
+use super::shard::{Payload, shard_id};
+use super::stream::{State, Stream};
+use super::stream_ref::StreamRef;
+use super::{Kinesis, rules};
+use crate::clock::Now;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct PutRecordOutput {
+    shard_id: String,
+    sequence_number: Sequence,
+}
+
+/// The members of a record that is to be written.
+#[derive(Debug)]
+pub(super) struct Entry<'r> {
+    pub(super) partition_key: &'r str,
+    pub(super) explicit_hash_key: Option<&'r str>,
+    pub(super) data: Vec<u8>,
+}
+
+impl<'r> Entry<'r> {
+    pub(super) fn read(input: &Input<'r>) -> Result<Self, Failure> {
+        Ok(Self {
+            partition_key: input.required_text("PartitionKey", &rules::PARTITION_KEY)?,
+            explicit_hash_key: input.text("ExplicitHashKey", &rules::HASH_KEY)?,
+            data: input.required_blob("Data", rules::DATA_MAX_BYTES)?,
+        })
+    }
+
+    /// Where the record goes: the explicit hash key, or the MD5 of the partition key.
+    pub(super) fn hash_key(&self) -> Result<u128, Failure> {
+        match self.explicit_hash_key {
+            Some(text) => text.parse().map_err(|_| {
+                Failure::invalid_argument(format!(
+                    "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. \
+                     Specified value was {text}"
+                ))
+            }),
+            None => Ok(u128::from_be_bytes(
+                Md5::digest(self.partition_key.as_bytes()).into(),
+            )),
+        }
+    }
+
+    pub(super) fn payload(&self) -> Result<Payload, Failure> {
+        Payload::new(self.partition_key, &self.data).ok_or_else(Failure::internal)
+    }
+}
+
+/// Refuses a record above the stream's limit, which counts data and partition key.
+pub(super) fn check_size(state: &State, payload: &Payload) -> Result<(), Failure> {
+    let limit = usize::try_from(state.settings.max_record_kib).unwrap_or_default() * 1024;
+    let length = payload.data_size();
+    if length > limit {
+        return Err(Failure::validation(format!(
+            "1 validation error detected: Value 'java.nio.HeapByteBuffer[pos=0 lim={length} \
+             cap={length}]' at 'data' failed to satisfy constraint: Member must have length less \
+             than or equal to {limit}"
+        )));
+    }
+    if payload.size() > limit {
+        return Err(Failure::invalid_argument(format!(
+            "Record size, data and partition key together, exceeds {limit} bytes: {}",
+            payload.size()
+        )));
+    }
+    Ok(())
+}
+
+impl Kinesis {
+    pub(super) fn put_record(
+        &self,
+        input: Input<'_>,
+        now: Now,
+    ) -> Result<PutRecordOutput, Failure> {
+        let ordering = input.text("SequenceNumberForOrdering", &rules::SEQUENCE_NUMBER)?;
+        let entry = Entry::read(&input)?;
+        let stream = StreamRef::read(&input)?;
+        let dry_run = input.boolean("DryRun")?;
+        input.finish()?;
+
+        let stream = self.stream(&stream, now)?;
+        let hash_key = entry.hash_key()?;
+        let payload = entry.payload()?;
+        let mut state = stream.lock(now);
+        if !state.is_writable() {
+            return Err(stream.not_found());
+        }
+        if let Some(number) = ordering {
+            check_ordering(number, &stream, &state, now)?;
+        }
+        check_size(&state, &payload)?;
+        refuse_dry_run(dry_run)?;
+        let (shard, sequence_number) = state
+            .append(hash_key, payload, now)
+            .ok_or_else(|| stream.not_found())?;
+        Ok(PutRecordOutput {
+            shard_id: shard_id(shard),
+            sequence_number,
+        })
+    }
+}
+
+/// SequenceNumberForOrdering asks for a larger number than the given one, which every number here
+/// is; the service only refuses what it cannot have issued yet.
+fn check_ordering(number: &str, stream: &Stream, state: &State, now: Now) -> Result<(), Failure> {
+    let issued = match Sequence::parse(number) {
+        Some(Parsed::Current(sequence)) => sequence.seconds <= state.latest_seconds(now),
+        Some(Parsed::Outdated { .. }) => true,
+        None => false,
+    };
+    if issued {
+        return Ok(());
+    }
+    Err(Failure::invalid_argument(format!(
+        "ExclusiveMinimumSequenceNumber {number} used in PutRecord on stream {} under account {} \
+         is invalid.",
+        stream.name, stream.account
+    )))
+}
+
+/// With DryRun a request that would succeed fails with this error, and nothing is done.
+pub(super) fn refuse_dry_run(dry_run: Option<bool>) -> Result<(), Failure> {
+    if dry_run == Some(true) {
+        return Err(Failure::new(
+            "DryRunOperationException",
+            "Request would have succeeded, but the DryRun parameter is set.",
+        ));
+    }
+    Ok(())
+}

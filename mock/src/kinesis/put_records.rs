@@ -1,0 +1,135 @@
+//! PutRecords: up to 500 records and 10 MiB, each stored or failed on its own.
+//!
+//! The per-shard write limits are not enforced; entries fail where a fault rule says so.
+//! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::Kinesis;
+use super::failure::Failure;
+use super::input::Input;
+use super::put_record::{Entry, check_size, refuse_dry_run};
+use super::rules::Count;
+use super::sequence::Sequence;
+use super::shard::{Payload, shard_id};
+use super::stream_ref::StreamRef;
+use crate::clock::Now;
+use crate::control::EntryFault;
+
+/// Data and partition keys of one request together.
+const MAX_BYTES: usize = 10 * 1024 * 1024;
+
+/// What the service shows for each entry when there are too many.
+const SHOWN_ENTRY: &str = "com.amazonaws.kinesis.v20131202.PutRecordsRequestEntry@c965e310";
+
+/// Which entries of a request fail, by their index.
+pub(crate) struct EntryFaults {
+    pub(crate) fault: EntryFault,
+    pub(crate) fails: Box<dyn Fn(usize) -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for EntryFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EntryFaults")
+            .field("fault", &self.fault)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct PutRecordsOutput {
+    failed_record_count: usize,
+    records: Vec<ResultEntry>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum ResultEntry {
+    #[serde(rename_all = "PascalCase")]
+    Stored {
+        sequence_number: Sequence,
+        shard_id: String,
+    },
+    #[serde(rename_all = "PascalCase")]
+    Failed {
+        error_code: &'static str,
+        error_message: String,
+    },
+}
+
+impl Kinesis {
+    pub(super) fn put_records(
+        &self,
+        input: Input<'_>,
+        faults: Option<&EntryFaults>,
+        now: Now,
+    ) -> Result<PutRecordsOutput, Failure> {
+        let mut entries: Vec<Entry<'_>> = Vec::new();
+        for entry in input.required_structures("Records", Count::new(1, 500), SHOWN_ENTRY)? {
+            entries.push(Entry::read(&entry?)?);
+        }
+        let stream = StreamRef::read(&input)?;
+        let dry_run = input.boolean("DryRun")?;
+        input.finish()?;
+
+        let stream = self.stream(&stream, now)?;
+        let mut records: Vec<(u128, Payload)> = Vec::with_capacity(entries.len());
+        for entry in entries {
+            records.push((entry.hash_key()?, entry.payload()?));
+        }
+        let bytes: usize = records.iter().map(|(_, payload)| payload.size()).sum();
+        if bytes > MAX_BYTES {
+            return Err(Failure::invalid_argument(
+                "Records size exceeds 10 MB limit",
+            ));
+        }
+
+        let mut state = stream.lock(now);
+        if !state.is_writable() {
+            return Err(stream.not_found());
+        }
+        for (_, payload) in &records {
+            check_size(&state, payload)?;
+        }
+        refuse_dry_run(dry_run)?;
+        let mut failed_record_count = 0;
+        let mut results = Vec::with_capacity(records.len());
+        for (index, (hash_key, payload)) in records.into_iter().enumerate() {
+            if let Some(faults) = faults
+                && (faults.fails)(index)
+            {
+                let shard = state.owner(hash_key).map_or(0, |shard| shard.number);
+                failed_record_count += 1;
+                results.push(self.failed(faults.fault, shard, &stream.name));
+                continue;
+            }
+            let (shard, sequence_number) = state
+                .append(hash_key, payload, now)
+                .ok_or_else(|| stream.not_found())?;
+            results.push(ResultEntry::Stored {
+                sequence_number,
+                shard_id: shard_id(shard),
+            });
+        }
+        Ok(PutRecordsOutput {
+            failed_record_count,
+            records: results,
+        })
+    }
+
+    fn failed(&self, fault: EntryFault, shard: u32, stream: &str) -> ResultEntry {
+        match fault {
+            EntryFault::Throttle => ResultEntry::Failed {
+                error_code: "ProvisionedThroughputExceededException",
+                error_message: self.rate_exceeded(shard, stream),
+            },
+            EntryFault::Internal => ResultEntry::Failed {
+                error_code: "InternalFailure",
+                error_message: "Internal Service Failure".to_owned(),
+            },
+        }
+    }
+}

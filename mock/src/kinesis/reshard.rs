@@ -1,0 +1,127 @@
+//! SplitShard and MergeShards.
+//!
+//! Both leave the stream UPDATING for the state delay, during which the parents still take
+//! records; then they are closed and the children take over.
+//! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SplitShard.html>
+//! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_MergeShards.html>
+
+use super::failure::Failure;
+use super::input::Input;
+use super::shard::{Shard, shard_id};
+use super::stream::{Change, Mode, State, Status, Stream};
+use super::stream_ref::StreamRef;
+use super::{Kinesis, rules};
+use crate::clock::Now;
+
+impl Kinesis {
+    pub(super) fn split_shard(&self, input: Input<'_>, now: Now) -> Result<(), Failure> {
+        let id = input.required_text("ShardToSplit", &rules::SHARD_ID)?;
+        let key = input.required_text("NewStartingHashKey", &rules::HASH_KEY)?;
+        let stream = StreamRef::read(&input)?;
+        input.finish()?;
+
+        let stream = self.stream(&stream, now)?;
+        let mut state = stream.lock(now);
+        refuse_on_demand(&state)?;
+        let shard = self.resolve(id, &stream, &state, now)?;
+        let parent = index(shard);
+        check_open(shard, &stream)?;
+        let range = shard.range;
+        // Beyond 2^128 it is above every shard's end too.
+        let at: u128 = key.parse().unwrap_or(u128::MAX);
+        if at <= range.start.saturating_add(1) || at >= range.end {
+            return Err(Failure::invalid_argument(format!(
+                "NewStartingHashKey {key} used in SplitShard() on shard {} in stream {} under \
+                 account {} is not both greater than one plus the shard's StartingHashKey {} and \
+                 less than the shard's EndingHashKey {}.",
+                shard_id(shard.number),
+                stream.name,
+                stream.account,
+                range.start,
+                range.end
+            )));
+        }
+        check_active(&state, &stream)?;
+        self.reserve_shards(1)?;
+        state.begin(Change::Split { parent, at }, now, self.config.state_delay);
+        Ok(())
+    }
+
+    pub(super) fn merge_shards(&self, input: Input<'_>, now: Now) -> Result<(), Failure> {
+        let first = input.required_text("ShardToMerge", &rules::SHARD_ID)?;
+        let second = input.required_text("AdjacentShardToMerge", &rules::SHARD_ID)?;
+        let stream = StreamRef::read(&input)?;
+        input.finish()?;
+
+        let stream = self.stream(&stream, now)?;
+        let mut state = stream.lock(now);
+        refuse_on_demand(&state)?;
+        let lower = self.resolve(first, &stream, &state, now)?;
+        let upper = self.resolve(second, &stream, &state, now)?;
+        check_open(lower, &stream)?;
+        check_open(upper, &stream)?;
+        if lower.range.end.checked_add(1) != Some(upper.range.start) {
+            return Err(Failure::invalid_argument(format!(
+                "Shards {} and {} in stream {} under account {} are not an adjacent pair of shards \
+                 eligible for merging",
+                shard_id(lower.number),
+                shard_id(upper.number),
+                stream.name,
+                stream.account
+            )));
+        }
+        let (lower, upper) = (index(lower), index(upper));
+        check_active(&state, &stream)?;
+        self.release_shards(1);
+        state.begin(Change::Merge { lower, upper }, now, self.config.state_delay);
+        Ok(())
+    }
+
+    fn resolve<'s>(
+        &self,
+        id: &str,
+        stream: &Stream,
+        state: &'s State,
+        now: Now,
+    ) -> Result<&'s Shard, Failure> {
+        let number = self.known_shard(id, stream)?;
+        state
+            .shard(number, now)
+            .ok_or_else(|| self.could_not_find_shard(&shard_id(number), &stream.name))
+    }
+}
+
+fn index(shard: &Shard) -> usize {
+    usize::try_from(shard.number).unwrap_or(usize::MAX)
+}
+
+fn check_active(state: &State, stream: &Stream) -> Result<(), Failure> {
+    if state.status == Status::Active {
+        Ok(())
+    } else {
+        Err(stream.not_active(state.status))
+    }
+}
+
+fn check_open(shard: &Shard, stream: &Stream) -> Result<(), Failure> {
+    if shard.is_open() {
+        return Ok(());
+    }
+    Err(Failure::invalid_argument(format!(
+        "Shard {} in stream {} under account {} has already been merged or split, and thus is not \
+         eligible for merging or splitting.",
+        shard_id(shard.number),
+        stream.name,
+        stream.account
+    )))
+}
+
+/// The service reshards on-demand streams itself and lets nobody else do it.
+fn refuse_on_demand(state: &State) -> Result<(), Failure> {
+    match state.settings.mode {
+        Mode::Provisioned => Ok(()),
+        Mode::OnDemand { .. } => Err(Failure::validation(
+            "This operation is only supported for streams in PROVISIONED mode.",
+        )),
+    }
+}

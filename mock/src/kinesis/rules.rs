@@ -1,0 +1,191 @@
+//! The constraints of the API model, once for each kind of member.
+//!
+//! Source: the service's API model of 2013-12-02, as botocore ships it.
+
+/// An allowed count of characters or items, both ends included.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Count {
+    pub(crate) min: usize,
+    pub(crate) max: usize,
+}
+
+impl Count {
+    pub(crate) const fn new(min: usize, max: usize) -> Self {
+        Self { min, max }
+    }
+
+    pub(crate) fn contains(self, count: usize) -> bool {
+        (self.min..=self.max).contains(&count)
+    }
+}
+
+/// A regular expression of the model: its text for the message, and the same test as code.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pattern {
+    pub(crate) text: &'static str,
+    pub(crate) matches: fn(&str) -> bool,
+}
+
+/// What a string member must satisfy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Text {
+    pub(crate) required: bool,
+    pub(crate) length: Count,
+    pub(crate) pattern: Option<Pattern>,
+    /// The values of an enum, in the order in which the service lists them; empty if any will do.
+    pub(crate) one_of: &'static [&'static str],
+}
+
+impl Text {
+    const fn any() -> Self {
+        Self {
+            required: false,
+            length: Count::new(0, usize::MAX),
+            pattern: None,
+            one_of: &[],
+        }
+    }
+
+    const fn length(min: usize, max: usize) -> Self {
+        Self {
+            length: Count::new(min, max),
+            ..Self::any()
+        }
+    }
+
+    const fn pattern(self, text: &'static str, matches: fn(&str) -> bool) -> Self {
+        Self {
+            pattern: Some(Pattern { text, matches }),
+            ..self
+        }
+    }
+
+    const fn one_of(values: &'static [&'static str]) -> Self {
+        Self {
+            one_of: values,
+            ..Self::any()
+        }
+    }
+}
+
+const NAME: &str = "[a-zA-Z0-9_.-]+";
+
+pub(crate) const STREAM_NAME: Text = Text::length(1, 128).pattern(NAME, is_name);
+pub(crate) const STREAM_ARN: Text =
+    Text::length(1, 2048).pattern(r"arn:aws.*:kinesis:.*:\d{12}:stream/\S+", is_stream_arn);
+pub(crate) const STREAM_ID: Text =
+    Text::length(1, 24).pattern("[a-z0-9]{20}-[a-z0-9]{3}", is_stream_id);
+pub(crate) const SHARD_ID: Text = Text::length(1, 128).pattern(NAME, is_name);
+pub(crate) const HASH_KEY: Text =
+    Text::any().pattern(r"0|([1-9]\d{0,38})", |text| is_number(text, 39));
+pub(crate) const SEQUENCE_NUMBER: Text =
+    Text::any().pattern(r"0|([1-9]\d{0,128})", |text| is_number(text, 129));
+pub(crate) const PARTITION_KEY: Text = Text::length(1, 256);
+pub(crate) const SHARD_ITERATOR: Text = Text::length(1, 512);
+pub(crate) const NEXT_TOKEN: Text = Text::length(1, 1_048_576);
+pub(crate) const STREAM_MODE: Text = Text::one_of(&["PROVISIONED", "ON_DEMAND"]);
+pub(crate) const SHARD_ITERATOR_TYPE: Text = Text::one_of(&[
+    "AFTER_SEQUENCE_NUMBER",
+    "LATEST",
+    "AT_TIMESTAMP",
+    "AT_SEQUENCE_NUMBER",
+    "TRIM_HORIZON",
+]);
+pub(crate) const SHARD_FILTER_TYPE: Text = Text::one_of(&[
+    "AFTER_SHARD_ID",
+    "AT_TRIM_HORIZON",
+    "FROM_TRIM_HORIZON",
+    "AT_LATEST",
+    "AT_TIMESTAMP",
+    "FROM_TIMESTAMP",
+]);
+
+/// Tags of one call; the limit per stream is lower and is checked against the stream.
+pub(crate) const TAGS: Count = Count::new(1, 200);
+pub(crate) const TAG_KEY: Count = Count::new(1, 128);
+pub(crate) const TAG_VALUE: Count = Count::new(0, 256);
+
+/// The model's limit for the data of any record; the stream's own limit is lower by default.
+pub(crate) const DATA_MAX_BYTES: usize = 10_485_760;
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
+
+fn is_number(text: &str, max_digits: usize) -> bool {
+    text == "0"
+        || (!text.starts_with('0')
+            && !text.is_empty()
+            && text.len() <= max_digits
+            && text.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn is_stream_id(text: &str) -> bool {
+    let word = |part: &str, length| {
+        part.len() == length
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
+    text.split_once('-')
+        .is_some_and(|(left, right)| word(left, 20) && word(right, 3))
+}
+
+fn is_stream_arn(text: &str) -> bool {
+    let Some((_, rest)) = text
+        .strip_prefix("arn:aws")
+        .and_then(|rest| rest.split_once(":kinesis:"))
+    else {
+        return false;
+    };
+    let Some((before, name)) = rest.split_once(":stream/") else {
+        return false;
+    };
+    let account = before.rsplit(':').next().unwrap_or_default();
+    before.contains(':')
+        && account.len() == 12
+        && account.bytes().all(|b| b.is_ascii_digit())
+        && !name.is_empty()
+        && !name.contains(char::is_whitespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fits(rule: &Text, text: &str) -> bool {
+        rule.pattern.is_none_or(|pattern| (pattern.matches)(text))
+    }
+
+    #[test]
+    fn patterns_do_what_their_text_says() {
+        for good in ["0", "1", "10", &"9".repeat(39)] {
+            assert!(fits(&HASH_KEY, good), "{good}");
+        }
+        for bad in ["", "00", "01", "-1", "1a", &"9".repeat(40)] {
+            assert!(!fits(&HASH_KEY, bad), "{bad}");
+        }
+        assert!(fits(&SEQUENCE_NUMBER, &"9".repeat(129)));
+        assert!(!fits(&SEQUENCE_NUMBER, &"9".repeat(130)));
+        assert!(fits(&STREAM_ID, "abcdefghij0123456789-x1z"));
+        assert!(!fits(&STREAM_ID, "abcdefghij0123456789-X1z"));
+        for good in [
+            "arn:aws:kinesis:us-east-1:000000000000:stream/s",
+            "arn:aws-cn:kinesis::123456789012:stream/a/b",
+        ] {
+            assert!(fits(&STREAM_ARN, good), "{good}");
+        }
+        for bad in [
+            "arn:aws:kinesis:us-east-1:00000000000:stream/s",
+            "arn:aws:kinesis:000000000000:stream/s",
+            "arn:aws:sqs:us-east-1:000000000000:stream/s",
+            "arn:aws:kinesis:us-east-1:000000000000:stream/",
+            "arn:aws:kinesis:us-east-1:000000000000:stream/a b",
+        ] {
+            assert!(!fits(&STREAM_ARN, bad), "{bad}");
+        }
+    }
+}

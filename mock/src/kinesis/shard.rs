@@ -1,0 +1,335 @@
+//! One shard: its range, its place in the stream's history, its records.
+//!
+//! Records are in order of their running index without gaps, so a position is an index and finding
+//! it is arithmetic; only a timestamp needs a search. It knows nothing of requests, locks or
+//! clocks: [`super::stream::State`] owns it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::sequence::{LAST_INDEX, Sequence};
+use crate::clock::Now;
+
+/// The running index of a shard's first record: above the shard's starting sequence number.
+const FIRST_INDEX: u64 = 1;
+
+/// A stored record: one allocation that readers share.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    /// The partition key, then the data.
+    payload: Arc<[u8]>,
+    arrived_ms: u64,
+    /// When it arrived, in whole seconds of the mock's uptime: what retention goes by.
+    uptime_seconds: u32,
+    key_length: u16,
+}
+
+impl Record {
+    pub(crate) fn partition_key(&self) -> &str {
+        let (key, _) = self.split();
+        std::str::from_utf8(key).unwrap_or_default()
+    }
+
+    pub(crate) fn data(&self) -> &[u8] {
+        self.split().1
+    }
+
+    fn split(&self) -> (&[u8], &[u8]) {
+        self.payload.split_at(usize::from(self.key_length))
+    }
+
+    pub(crate) fn arrived_ms(&self) -> u64 {
+        self.arrived_ms
+    }
+
+    /// Bytes of data and partition key, as limits count them.
+    pub(crate) fn size(&self) -> usize {
+        self.payload.len()
+    }
+}
+
+/// A record on its way into a shard.
+#[derive(Debug, Clone)]
+pub(crate) struct Payload {
+    bytes: Arc<[u8]>,
+    key_length: u16,
+}
+
+impl Payload {
+    /// `None` if the key is too long for any record.
+    pub(crate) fn new(partition_key: &str, data: &[u8]) -> Option<Self> {
+        Some(Self {
+            key_length: u16::try_from(partition_key.len()).ok()?,
+            bytes: [partition_key.as_bytes(), data].concat().into(),
+        })
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn data_size(&self) -> usize {
+        self.bytes.len() - usize::from(self.key_length)
+    }
+}
+
+/// The hash keys that a shard owns, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) start: u128,
+    pub(crate) end: u128,
+}
+
+/// When something happened, on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) wall_ms: u64,
+    pub(crate) uptime: Duration,
+}
+
+impl From<Now> for Moment {
+    fn from(now: Now) -> Self {
+        Self {
+            wall_ms: now.wall_ms,
+            uptime: now.uptime,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) number: u32,
+    pub(crate) range: Range,
+    pub(crate) parent: Option<u32>,
+    pub(crate) adjacent_parent: Option<u32>,
+    /// The second that is part of every sequence number of this shard.
+    created_seconds: u64,
+    pub(crate) created: Moment,
+    pub(crate) closed: Option<Moment>,
+    records: VecDeque<Record>,
+    /// The running index of the first record still kept.
+    first: u64,
+}
+
+impl Shard {
+    pub(crate) fn new(number: u32, range: Range, created: Moment, created_seconds: u64) -> Self {
+        Self {
+            number,
+            range,
+            parent: None,
+            adjacent_parent: None,
+            created_seconds,
+            created,
+            closed: None,
+            records: VecDeque::new(),
+            first: FIRST_INDEX,
+        }
+    }
+
+    pub(crate) fn created_seconds(&self) -> u64 {
+        self.created_seconds
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.closed.is_none()
+    }
+
+    /// Whether the shard was open at that time of the wall clock.
+    pub(crate) fn was_open_at(&self, wall_ms: u64) -> bool {
+        self.created.wall_ms <= wall_ms && self.closed.is_none_or(|at| at.wall_ms > wall_ms)
+    }
+
+    pub(crate) fn starting_sequence(&self) -> Sequence {
+        self.sequence(0, self.created_seconds)
+    }
+
+    pub(crate) fn ending_sequence(&self) -> Option<Sequence> {
+        self.closed
+            .map(|at| self.sequence(LAST_INDEX, at.wall_ms / 1000))
+    }
+
+    fn sequence(&self, index: u64, seconds: u64) -> Sequence {
+        Sequence {
+            created: self.created_seconds,
+            index,
+            seconds: seconds.max(self.created_seconds),
+            shard: self.number,
+        }
+    }
+
+    /// The sequence number of the record with that running index.
+    pub(crate) fn sequence_of(&self, index: u64, record: &Record) -> Sequence {
+        self.sequence(index, record.arrived_ms / 1000)
+    }
+
+    pub(crate) fn append(&mut self, payload: Payload, now: Now) -> Sequence {
+        // A wall clock that was set back must not put a later record before an earlier one.
+        let newest = self.records.back().map_or(0, |record| record.arrived_ms);
+        let record = Record {
+            payload: payload.bytes,
+            arrived_ms: now.wall_ms.max(newest),
+            uptime_seconds: u32::try_from(now.uptime.as_secs()).unwrap_or(u32::MAX),
+            key_length: payload.key_length,
+        };
+        let sequence = self.sequence_of(self.next_index(), &record);
+        self.records.push_back(record);
+        sequence
+    }
+
+    /// The index that the next record will have.
+    pub(crate) fn next_index(&self) -> u64 {
+        self.first + u64::try_from(self.records.len()).unwrap_or_default()
+    }
+
+    pub(crate) fn oldest_index(&self) -> u64 {
+        self.first
+    }
+
+    fn get(&self, index: u64) -> Option<&Record> {
+        let offset = usize::try_from(index.checked_sub(self.first)?).ok()?;
+        self.records.get(offset)
+    }
+
+    /// The position of the record with this number, or where it would stand.
+    pub(crate) fn at_sequence(&self, sequence: Sequence) -> u64 {
+        let index = sequence.index;
+        let before = self
+            .get(index)
+            .is_some_and(|record| self.sequence_of(index, record) < sequence);
+        index + u64::from(before)
+    }
+
+    /// The position behind the record with this number.
+    pub(crate) fn after_sequence(&self, sequence: Sequence) -> u64 {
+        let index = sequence.index;
+        let behind = self
+            .get(index)
+            .is_some_and(|record| self.sequence_of(index, record) > sequence);
+        index + u64::from(!behind)
+    }
+
+    /// The position of the first record that arrived then or later.
+    pub(crate) fn at_timestamp(&self, wall_ms: u64) -> u64 {
+        let earlier = self
+            .records
+            .partition_point(|record| record.arrived_ms < wall_ms);
+        self.first + u64::try_from(earlier).unwrap_or_default()
+    }
+
+    /// Up to `limit` records from a position on, and at most `max_bytes` of them unless the first
+    /// one alone has more. Also the index of the first record returned.
+    pub(crate) fn read(&self, position: u64, limit: usize, max_bytes: usize) -> (u64, Vec<Record>) {
+        let from = position.max(self.first);
+        let offset = usize::try_from(from - self.first)
+            .unwrap_or(usize::MAX)
+            .min(self.records.len());
+        let mut bytes = 0;
+        let records = self
+            .records
+            .range(offset..)
+            .take(limit)
+            .take_while(|record| {
+                let first = bytes == 0;
+                bytes += record.size();
+                first || bytes <= max_bytes
+            })
+            .cloned()
+            .collect();
+        (from, records)
+    }
+
+    /// Forgets the records that are older than `retention`.
+    pub(crate) fn trim(&mut self, now: Now, retention: Duration) {
+        let Some(horizon) = now.uptime.as_secs().checked_sub(retention.as_secs()) else {
+            return;
+        };
+        while let Some(oldest) = self.records.front()
+            && u64::from(oldest.uptime_seconds) < horizon
+        {
+            self.records.pop_front();
+            self.first += 1;
+        }
+        // A burst that has passed must not hold its memory for ever.
+        if self.records.len() < self.records.capacity() / 4 {
+            self.records.shrink_to(self.records.len() * 2);
+        }
+    }
+
+    /// Whether the shard was closed so long ago that its last record has passed away.
+    pub(crate) fn has_expired(&self, now: Now, retention: Duration) -> bool {
+        self.closed
+            .is_some_and(|at| at.uptime + retention < now.uptime)
+    }
+
+    pub(crate) fn describe(&self) -> Description {
+        Description {
+            shard_id: shard_id(self.number),
+            parent_shard_id: self.parent.map(shard_id),
+            adjacent_parent_shard_id: self.adjacent_parent.map(shard_id),
+            hash_key_range: self.range.into(),
+            sequence_number_range: SequenceNumberRange {
+                starting_sequence_number: self.starting_sequence(),
+                ending_sequence_number: self.ending_sequence(),
+            },
+        }
+    }
+}
+
+/// The id of the shard with that number.
+pub(crate) fn shard_id(number: u32) -> String {
+    format!("shardId-{number:012}")
+}
+
+/// The number that a shard's name stands for. The service is generous: `shardId-000000000007`,
+/// `shardId-7`, `anything-7` and `7` are all the seventh shard.
+pub(crate) fn shard_number(name: &str) -> Option<u32> {
+    let digits = match name.split_once('-') {
+        Some((_, rest)) if !rest.is_empty() => rest.split('-').next().unwrap_or_default(),
+        _ => name,
+    };
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number = digits.parse::<i32>().ok()?;
+    u32::try_from(number).ok()
+}
+
+/// A shard as ListShards and DescribeStream tell it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Description {
+    shard_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_shard_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adjacent_parent_shard_id: Option<String>,
+    hash_key_range: HashKeyRange,
+    sequence_number_range: SequenceNumberRange,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct HashKeyRange {
+    starting_hash_key: String,
+    ending_hash_key: String,
+}
+
+impl From<Range> for HashKeyRange {
+    fn from(range: Range) -> Self {
+        Self {
+            starting_hash_key: range.start.to_string(),
+            ending_hash_key: range.end.to_string(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SequenceNumberRange {
+    starting_sequence_number: Sequence,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ending_sequence_number: Option<Sequence>,
+}

@@ -1,0 +1,389 @@
+//! One stream: its status, its shards and where a hash key goes.
+//!
+//! A status changes lazily: a change is noted with the time at which it falls due, and
+//! [`Stream::lock`] carries it out, as of that time, before anybody looks. So there are no timers,
+//! and a change happens at the same moment whoever looks first.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::failure::Failure;
+use super::sequence::Sequence;
+use super::shard::{Moment, Payload, Range, Shard, shard_id};
+use crate::clock::{Now, millis};
+
+/// What stays the same while the stream lives, and the rest under its lock.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) name: String,
+    pub(crate) arn: String,
+    pub(crate) id: String,
+    pub(crate) account: String,
+    pub(crate) created_ms: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    Creating,
+    Active,
+    Updating,
+    Deleting,
+}
+
+impl Status {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "CREATING",
+            Self::Active => "ACTIVE",
+            Self::Updating => "UPDATING",
+            Self::Deleting => "DELETING",
+        }
+    }
+}
+
+/// How the stream's capacity is managed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Provisioned,
+    OnDemand { warm_mibps: Option<u32> },
+}
+
+impl Mode {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioned => "PROVISIONED",
+            Self::OnDemand { .. } => "ON_DEMAND",
+        }
+    }
+}
+
+/// The settings of a stream.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) mode: Mode,
+    pub(crate) shard_count: u32,
+    pub(crate) retention: Duration,
+    pub(crate) max_record_kib: u32,
+}
+
+/// A change of the shards, or of the whole stream, that is under way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change {
+    Activate,
+    /// The upper child begins at this hash key.
+    Split {
+        parent: usize,
+        at: u128,
+    },
+    Merge {
+        lower: usize,
+        upper: usize,
+    },
+    Delete,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    pub(crate) status: Status,
+    pending: Option<(Moment, Change)>,
+    /// Every shard there ever was; the index is the number in the shard's id.
+    shards: Vec<Shard>,
+    /// The indexes of the open shards, in the order of their ranges, which tile all hash keys.
+    open: Vec<usize>,
+    /// How many shards count against the account's limit: those that are open, or soon will be.
+    reserved: u32,
+    /// The uptime, in seconds, at which expired records were last dropped.
+    trimmed_at: u64,
+    gone: bool,
+}
+
+impl Stream {
+    pub(crate) fn new(
+        name: &str,
+        arn: String,
+        id: String,
+        account: &str,
+        settings: Settings,
+        now: Now,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            arn,
+            id,
+            account: account.to_owned(),
+            created_ms: now.wall_ms,
+            state: Mutex::new(State {
+                reserved: settings.shard_count,
+                settings,
+                status: Status::Creating,
+                pending: None,
+                shards: Vec::new(),
+                open: Vec::new(),
+                trimmed_at: 0,
+                gone: false,
+            }),
+        }
+    }
+
+    /// The state as it is now: due changes made, expired records dropped.
+    pub(crate) fn lock(&self, now: Now) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.settle(now);
+        state
+    }
+
+    /// `Stream NAME under account ACCOUNT`, as the service's texts begin.
+    pub(crate) fn subject(&self) -> String {
+        format!("Stream {} under account {}", self.name, self.account)
+    }
+
+    /// The error for a stream whose status forbids the call.
+    pub(crate) fn not_active(&self, status: Status) -> Failure {
+        Failure::in_use(format!(
+            "{} not ACTIVE, instead in state {}",
+            self.subject(),
+            status.as_str()
+        ))
+    }
+
+    pub(crate) fn not_found(&self) -> Failure {
+        Failure::not_found(format!("{} not found.", self.subject()))
+    }
+}
+
+impl State {
+    /// Whether the stream has been deleted for good.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    pub(crate) fn reserved_shards(&self) -> u32 {
+        self.reserved
+    }
+
+    /// Begins a change that takes `delay`.
+    pub(crate) fn begin(&mut self, change: Change, now: Now, delay: Duration) {
+        (self.status, self.reserved) = match change {
+            Change::Activate => (Status::Creating, self.reserved),
+            Change::Split { .. } => (Status::Updating, self.reserved + 1),
+            Change::Merge { .. } => (Status::Updating, self.reserved - 1),
+            Change::Delete => (Status::Deleting, 0),
+        };
+        let due = Moment {
+            wall_ms: now.wall_ms + millis(delay),
+            uptime: now.uptime + delay,
+        };
+        self.pending = Some((due, change));
+        self.settle(now);
+    }
+
+    fn settle(&mut self, now: Now) {
+        if let Some((due, change)) = self.pending
+            && due.uptime <= now.uptime
+        {
+            self.pending = None;
+            self.status = Status::Active;
+            match change {
+                Change::Activate => self.create_shards(due),
+                Change::Split { parent, at } => self.split(parent, at, due),
+                Change::Merge { lower, upper } => self.merge(lower, upper, due),
+                Change::Delete => {
+                    self.gone = true;
+                    self.status = Status::Deleting;
+                    self.shards.clear();
+                    self.open.clear();
+                }
+            }
+        }
+        // Retention counts in whole seconds: once a second is enough, however many the requests.
+        let second = now.uptime.as_secs();
+        if self.trimmed_at != second {
+            self.trimmed_at = second;
+            let retention = self.settings.retention;
+            for shard in &mut self.shards {
+                shard.trim(now, retention);
+            }
+        }
+    }
+
+    fn create_shards(&mut self, at: Moment) {
+        let count = self.settings.shard_count;
+        for number in 0..count {
+            let range = even_range(number, count);
+            self.shards
+                .push(Shard::new(number, range, at, at.wall_ms / 1000));
+        }
+        self.open = (0..self.shards.len()).collect();
+    }
+
+    fn split(&mut self, parent: usize, at: u128, moment: Moment) {
+        let Range { start, end } = self.shards[parent].range;
+        let place = self
+            .open
+            .partition_point(|&i| self.shards[i].range.start < start);
+        let lower = Range { start, end: at - 1 };
+        let upper = Range { start: at, end };
+        let parents = (parent, None);
+        let children = [lower, upper].map(|range| self.add_child(range, parents, moment));
+        self.shards[parent].closed = Some(moment);
+        self.open.splice(place..=place, children);
+    }
+
+    fn merge(&mut self, lower: usize, upper: usize, moment: Moment) {
+        let range = Range {
+            start: self.shards[lower].range.start,
+            end: self.shards[upper].range.end,
+        };
+        let place = self
+            .open
+            .partition_point(|&i| self.shards[i].range.start < range.start);
+        let child = self.add_child(range, (lower, Some(upper)), moment);
+        self.shards[lower].closed = Some(moment);
+        self.shards[upper].closed = Some(moment);
+        self.open.splice(place..=place + 1, [child]);
+    }
+
+    fn add_child(
+        &mut self,
+        range: Range,
+        (parent, adjacent): (usize, Option<usize>),
+        moment: Moment,
+    ) -> usize {
+        let index = self.shards.len();
+        // A later second than any parent's, so that the child's numbers lie above the parents'.
+        let parents = [Some(parent), adjacent].into_iter().flatten();
+        let newest = parents.map(|i| self.shards[i].created_seconds()).max();
+        let created = (moment.wall_ms / 1000 + 1).max(newest.unwrap_or_default() + 1);
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        let mut child = Shard::new(number, range, moment, created);
+        child.parent = Some(self.shards[parent].number);
+        child.adjacent_parent = adjacent.map(|i| self.shards[i].number);
+        self.shards.push(child);
+        index
+    }
+
+    /// Whether records are taken.
+    pub(crate) fn is_writable(&self) -> bool {
+        matches!(self.status, Status::Active | Status::Updating)
+    }
+
+    /// The index of the open shard that owns the hash key.
+    fn owner_index(&self, hash_key: u128) -> Option<usize> {
+        let after = self
+            .open
+            .partition_point(|&index| self.shards[index].range.start <= hash_key);
+        self.open.get(after.checked_sub(1)?).copied()
+    }
+
+    /// The shard that takes records with this hash key; none before the stream is active.
+    pub(crate) fn owner(&self, hash_key: u128) -> Option<&Shard> {
+        Some(&self.shards[self.owner_index(hash_key)?])
+    }
+
+    /// Stores a record in the shard that owns the hash key.
+    pub(crate) fn append(
+        &mut self,
+        hash_key: u128,
+        payload: Payload,
+        now: Now,
+    ) -> Option<(u32, Sequence)> {
+        let index = self.owner_index(hash_key)?;
+        let shard = &mut self.shards[index];
+        Some((shard.number, shard.append(payload, now)))
+    }
+
+    /// The shards that are still told: all but those closed longer ago than the retention period.
+    pub(crate) fn shards(&self, now: Now) -> impl Iterator<Item = &Shard> {
+        let retention = self.settings.retention;
+        self.shards
+            .iter()
+            .filter(move |shard| !shard.has_expired(now, retention))
+    }
+
+    /// The shard with that number, if it is still told.
+    pub(crate) fn shard(&self, number: u32, now: Now) -> Option<&Shard> {
+        let shard = self.shards.get(usize::try_from(number).ok()?)?;
+        (!shard.has_expired(now, self.settings.retention)).then_some(shard)
+    }
+
+    pub(crate) fn open_shards(&self) -> impl Iterator<Item = &Shard> {
+        self.open.iter().map(|&index| &self.shards[index])
+    }
+
+    pub(crate) fn open_shard_count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The shards that came out of this one.
+    pub(crate) fn children(&self, number: u32) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().filter(move |shard| {
+            shard.parent == Some(number) || shard.adjacent_parent == Some(number)
+        })
+    }
+
+    /// The latest second that a sequence number of this stream can carry.
+    pub(crate) fn latest_seconds(&self, now: Now) -> u64 {
+        let created = self.shards.iter().map(Shard::created_seconds).max();
+        created.unwrap_or_default().max(now.wall_seconds())
+    }
+}
+
+/// The range of one of `count` equal shards: floor(2^128 / count) hash keys each, and the last one
+/// goes on to the end.
+fn even_range(number: u32, count: u32) -> Range {
+    let count = u128::from(count.max(1));
+    let number = u128::from(number);
+    // 2^128 itself does not fit: divide what does and correct for the one that is missing.
+    let width = u128::MAX / count + u128::from(u128::MAX % count == count - 1);
+    Range {
+        start: width.wrapping_mul(number),
+        end: if number + 1 == count {
+            u128::MAX
+        } else {
+            width * (number + 1) - 1
+        },
+    }
+}
+
+/// `Shard ID in stream NAME under account ACCOUNT does not exist`, of a shard or its stream.
+pub(crate) fn shard_not_found(number: u32, stream: &str, account: &str) -> Failure {
+    let shard = shard_id(number);
+    Failure::not_found(format!(
+        "Shard {shard} in stream {stream} under account {account} does not exist"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn even_ranges_are_the_services() {
+        let ends =
+            |count: u32| -> Vec<u128> { (0..count).map(|n| even_range(n, count).end).collect() };
+        assert_eq!(ends(1), [u128::MAX]);
+        assert_eq!(
+            ends(2)[0],
+            170_141_183_460_469_231_731_687_303_715_884_105_727
+        );
+        assert_eq!(
+            ends(3),
+            [
+                113_427_455_640_312_821_154_458_202_477_256_070_484,
+                226_854_911_280_625_642_308_916_404_954_512_140_969,
+                u128::MAX
+            ]
+        );
+        for count in [1, 2, 3, 5, 7, 16, 1000] {
+            let mut next = Some(0);
+            for number in 0..count {
+                let range = even_range(number, count);
+                assert_eq!(Some(range.start), next);
+                next = range.end.checked_add(1);
+            }
+            assert_eq!(next, None, "the last of {count} ends at the top");
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The handle: what a test holds.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shardwise_env::Env;
+use shardwise_types::StreamName;
+
+use crate::clock::{Clock, Now};
+use crate::control::{Control, Rule};
+use crate::dynamodb::DynamoDb;
+use crate::ids::Ids;
+use crate::kinesis::{Config, Kinesis};
+use crate::operation::Operation;
+use crate::server::{ListenError, Server};
+use crate::service::MockService;
+
+/// Kinesis and DynamoDB in this process.
+///
+/// Cheap to clone; clones are the same backend. [`Mock::service`] answers requests without a
+/// socket, [`Mock::listen`] puts the same backend on a port. Dropping the last handle, service and
+/// server drops everything stored.
+///
+/// ```
+/// use shardwise_mock::{Fault, Mock, Operation};
+///
+/// let mock = Mock::new();
+/// mock.on(Operation::PutRecords).times(2).reply(Fault::Throttle);
+/// assert_eq!(mock.calls(Operation::PutRecords), 0);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Mock(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    env: Env,
+    clock: Clock,
+    ids: Ids,
+    control: Control,
+    kinesis: Kinesis,
+    dynamodb: DynamoDb,
+}
+
+impl Mock {
+    /// A backend with [`Env::system`] and the defaults of [`Mock::builder`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Settings for a backend.
+    #[must_use]
+    pub fn builder() -> MockBuilder {
+        MockBuilder {
+            env: None,
+            account: DEFAULT_ACCOUNT.to_owned(),
+            region: DEFAULT_REGION.to_owned(),
+            shard_limit: DEFAULT_SHARD_LIMIT,
+            state_delay: Duration::ZERO,
+            seed: None,
+        }
+    }
+
+    /// The backend as a service of HTTP requests: the way in for everything in this process.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http_body_util::{BodyExt as _, Full};
+    /// use shardwise_mock::Mock;
+    /// use tower_service::Service as _;
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    /// # runtime.block_on(async {
+    /// let request = http::Request::post("/")
+    ///     .header("x-amz-target", "Kinesis_20131202.ListStreams")
+    ///     .header("content-type", "application/x-amz-json-1.1")
+    ///     .header("x-amz-date", "20260101T000000Z")
+    ///     .header("authorization", "AWS4-HMAC-SHA256 Credential=a, SignedHeaders=host, Signature=0")
+    ///     .body(Full::new(Bytes::from_static(b"{}")))?;
+    /// let response = Mock::new().service().call(request).await?;
+    /// assert_eq!(response.status(), 200);
+    /// let body = response.into_body().collect().await?.to_bytes();
+    /// assert_eq!(body, r#"{"StreamNames":[],"HasMoreStreams":false,"StreamSummaries":[]}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn service(&self) -> MockService {
+        MockService::new(self.clone())
+    }
+
+    /// Answers HTTP/1.1 and HTTP/2 with prior knowledge on that address until the [`Server`] is
+    /// shut down or dropped. Port 0 picks a free one.
+    ///
+    /// # Errors
+    /// If the address cannot be bound.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing listens unless a [`Server`] was returned.
+    pub async fn listen(&self, address: SocketAddr) -> Result<Server, ListenError> {
+        Server::bind(self, address).await
+    }
+
+    /// Creates a provisioned stream that is ACTIVE at once, whatever the state delay.
+    ///
+    /// # Errors
+    /// Where CreateStream would refuse it: the stream exists, or the account's shard limit is
+    /// reached.
+    ///
+    /// ```
+    /// use shardwise_mock::Mock;
+    ///
+    /// let mock = Mock::new();
+    /// mock.create_stream(&"orders".parse()?, 4)?;
+    /// assert!(mock.create_stream(&"orders".parse()?, 4).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn create_stream(&self, name: &StreamName, shards: u32) -> Result<(), CreateStreamError> {
+        self.kinesis()
+            .create_active_stream(name.as_str(), shards, self.now())
+            .map_err(|failure| CreateStreamError {
+                stream: name.clone(),
+                kind: failure.kind,
+                message: failure.message.unwrap_or_default(),
+            })
+    }
+
+    /// Begins a fault rule for an operation.
+    ///
+    /// Rules for one operation apply in the order in which they were made, each until its
+    /// [`times`](Rule::times) are used up.
+    pub fn on(&self, operation: Operation) -> Rule<'_> {
+        Rule::new(self, operation)
+    }
+
+    /// Drops every fault rule.
+    pub fn clear_faults(&self) {
+        self.control().clear();
+    }
+
+    /// How many requests named this operation so far, those that a fault rule met included.
+    #[must_use]
+    pub fn calls(&self, operation: Operation) -> u64 {
+        self.control().calls(operation)
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.0.env
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.0.clock.now()
+    }
+
+    pub(crate) fn ids(&self) -> &Ids {
+        &self.0.ids
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        &self.0.control
+    }
+
+    pub(crate) fn kinesis(&self) -> &Kinesis {
+        &self.0.kinesis
+    }
+
+    pub(crate) fn dynamodb(&self) -> &DynamoDb {
+        &self.0.dynamodb
+    }
+}
+
+impl Default for Mock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A stream that [`Mock::create_stream`] was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("could not create stream {stream}: {kind}: {message}")]
+pub struct CreateStreamError {
+    stream: StreamName,
+    kind: &'static str,
+    message: String,
+}
+
+/// Settings for a [`Mock`].
+///
+/// ```
+/// use std::time::Duration;
+/// use shardwise_mock::Mock;
+///
+/// let mock = Mock::builder()
+///     .account("123456789012")
+///     .state_delay(Duration::from_millis(500))
+///     .seed(7)
+///     .build();
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct MockBuilder {
+    env: Option<Env>,
+    account: String,
+    region: String,
+    shard_limit: u32,
+    state_delay: Duration,
+    seed: Option<u64>,
+}
+
+impl MockBuilder {
+    /// Time, tasks and randomness; [`Env::system`] by default.
+    pub fn env(self, env: Env) -> Self {
+        Self {
+            env: Some(env),
+            ..self
+        }
+    }
+
+    /// The 12-digit account of ARNs and error texts; [`DEFAULT_ACCOUNT`] by default.
+    pub fn account(self, account: impl Into<String>) -> Self {
+        Self {
+            account: account.into(),
+            ..self
+        }
+    }
+
+    /// The region of ARNs and error texts; [`DEFAULT_REGION`] by default.
+    pub fn region(self, region: impl Into<String>) -> Self {
+        Self {
+            region: region.into(),
+            ..self
+        }
+    }
+
+    /// How many open shards the account may have; [`DEFAULT_SHARD_LIMIT`] by default.
+    pub fn shard_limit(self, shard_limit: u32) -> Self {
+        Self {
+            shard_limit,
+            ..self
+        }
+    }
+
+    /// How long a stream or table stays CREATING, UPDATING or DELETING; by default no time at all.
+    pub fn state_delay(self, state_delay: Duration) -> Self {
+        Self {
+            state_delay,
+            ..self
+        }
+    }
+
+    /// Makes request ids, stream ids and tokens repeatable: equal seeds, equal clocks and equal
+    /// requests give equal answers. By default the seed is drawn from the [`Env`].
+    pub fn seed(self, seed: u64) -> Self {
+        Self {
+            seed: Some(seed),
+            ..self
+        }
+    }
+
+    /// The backend.
+    #[must_use]
+    pub fn build(self) -> Mock {
+        let env = self.env.unwrap_or_else(Env::system);
+        let seeds = Ids::new(self.seed.unwrap_or_else(|| env.random_u64()));
+        Mock(Arc::new(Inner {
+            clock: Clock::new(env.clone()),
+            ids: Ids::new(seeds.draw()),
+            control: Control::new(),
+            dynamodb: DynamoDb::new(env.clone(), &self.account, &self.region, self.state_delay),
+            kinesis: Kinesis::new(Config {
+                account: self.account,
+                region: self.region,
+                shard_limit: self.shard_limit,
+                state_delay: self.state_delay,
+                seed: seeds.draw(),
+            }),
+            env,
+        }))
+    }
+}
+
+/// The account of a [`Mock`] that is given none.
+pub const DEFAULT_ACCOUNT: &str = "000000000000";
+
+/// The region of a [`Mock`] that is given none.
+pub const DEFAULT_REGION: &str = "us-east-1";
+
+/// The account's shard limit of a [`Mock`] that is given none: the service's default in its three
+/// largest regions. <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>
+pub const DEFAULT_SHARD_LIMIT: u32 = 20_000;

@@ -1,0 +1,107 @@
+//! The operations that fault rules and call counts are keyed by.
+
+use std::fmt;
+
+/// Which of the two services an operation belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Api {
+    Kinesis,
+    DynamoDb,
+}
+
+/// One listing gives the enum, the names on the wire and the list of all, so they cannot differ.
+macro_rules! operations {
+    ($($api:ident { $($(#[$doc:meta])* $variant:ident = $name:literal,)* })*) => {
+        /// An operation of Kinesis or DynamoDB, spelled as AWS spells it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Operation {
+            $($(
+                #[doc = concat!("`", $name, "` of ", stringify!($api), ".")]
+                $(#[$doc])* $variant,
+            )*)*
+        }
+
+        impl Operation {
+            /// Every operation that rules and counts know.
+            pub const ALL: &[Self] = &[$($(Self::$variant,)*)*];
+
+            /// The operation's name on the wire.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $($(Self::$variant => $name,)*)* }
+            }
+
+            pub(crate) const fn api(self) -> Api {
+                match self { $($(Self::$variant => Api::$api,)*)* }
+            }
+
+            pub(crate) fn find(api: Api, name: &str) -> Option<Self> {
+                match (api, name) {
+                    $($((Api::$api, $name) => Some(Self::$variant),)*)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    Kinesis {
+        CreateStream = "CreateStream",
+        DeleteStream = "DeleteStream",
+        DescribeStream = "DescribeStream",
+        DescribeStreamSummary = "DescribeStreamSummary",
+        GetRecords = "GetRecords",
+        GetShardIterator = "GetShardIterator",
+        ListShards = "ListShards",
+        ListStreams = "ListStreams",
+        MergeShards = "MergeShards",
+        PutRecord = "PutRecord",
+        PutRecords = "PutRecords",
+        SplitShard = "SplitShard",
+    }
+    DynamoDb {
+        BatchGetItem = "BatchGetItem",
+        BatchWriteItem = "BatchWriteItem",
+        CreateTable = "CreateTable",
+        DeleteItem = "DeleteItem",
+        DeleteTable = "DeleteTable",
+        DescribeContinuousBackups = "DescribeContinuousBackups",
+        DescribeTable = "DescribeTable",
+        DescribeTimeToLive = "DescribeTimeToLive",
+        GetItem = "GetItem",
+        ListTables = "ListTables",
+        PutItem = "PutItem",
+        Query = "Query",
+        Scan = "Scan",
+        TransactGetItems = "TransactGetItems",
+        TransactWriteItems = "TransactWriteItems",
+        UpdateContinuousBackups = "UpdateContinuousBackups",
+        UpdateItem = "UpdateItem",
+        UpdateTable = "UpdateTable",
+        UpdateTimeToLive = "UpdateTimeToLive",
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_is_found_by_its_name() {
+        for &operation in Operation::ALL {
+            assert_eq!(
+                Operation::find(operation.api(), operation.name()),
+                Some(operation)
+            );
+        }
+        assert_eq!(Operation::find(Api::Kinesis, "GetItem"), None);
+    }
+}

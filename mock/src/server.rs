@@ -1,0 +1,180 @@
+//! The backend on a port: HTTP/1.1 and HTTP/2 with prior knowledge.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use shardwise_env::{Env, Task};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tower_service::Service as _;
+
+use crate::mock::Mock;
+use crate::service::MockService;
+
+/// Connections served at once; more wait to be accepted. Far above what a fleet on one machine
+/// opens, and below the usual limit of open files.
+const MAX_CONNECTIONS: usize = 1024;
+
+/// How long a connection may take to send a request's head. It bounds what an idle or stalled
+/// client can hold; clients keep idle connections for less.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long a shutdown waits for requests that are being answered.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long accepting pauses after it failed, for example for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The address could not be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("could not listen on {address}")]
+pub struct ListenError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+impl ListenError {
+    /// The address that was tried.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// A listening [`Mock`]. Dropping it closes the port and every connection at once;
+/// [`Server::shutdown`] lets requests under way finish.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    accepting: Task<()>,
+}
+
+impl Server {
+    pub(crate) async fn bind(mock: &Mock, address: SocketAddr) -> Result<Self, ListenError> {
+        let failed = |source| ListenError { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let (stop, stopped) = watch::channel(false);
+        let env = mock.env().clone();
+        let accepting = env.spawn(accept(env.clone(), listener, mock.service(), stopped));
+        Ok(Self {
+            address,
+            stop,
+            accepting,
+        })
+    }
+
+    /// The address it listens on, with the real port where 0 was asked for.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops listening, lets requests under way finish (for a few seconds) and closes every
+    /// connection.
+    ///
+    /// # Cancel safety
+    /// Safe: a dropped shutdown closes everything at once.
+    pub async fn shutdown(self) {
+        self.stop.send_replace(true);
+        // Either way it has ended, which is all that is asked of it.
+        let _ = self.accepting.await;
+    }
+}
+
+/// Accepts connections and owns the task of each.
+async fn accept(
+    env: Env,
+    listener: TcpListener,
+    service: MockService,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut connections: FuturesUnordered<Task<()>> = FuturesUnordered::new();
+    loop {
+        // Cancel safe, all three: `changed`, `next` and `accept` lose nothing when dropped.
+        tokio::select! {
+            biased;
+            _ = stopped.changed() => break,
+            Some(_) = connections.next() => {}
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, _)) => connections.push(env.spawn(serve(
+                    env.clone(),
+                    stream,
+                    service.clone(),
+                    stopped.clone(),
+                ))),
+                Err(error) => {
+                    tracing::warn!(%error, "could not accept a connection");
+                    env.sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let finish = async { while connections.next().await.is_some() {} };
+    let _ = env.timeout(SHUTDOWN_PATIENCE, finish).await;
+}
+
+/// Serves one connection until it closes, stalls or the server stops.
+async fn serve(
+    env: Env,
+    stream: TcpStream,
+    service: MockService,
+    mut stopped: watch::Receiver<bool>,
+) {
+    // Answers are written whole: waiting to fill a packet only adds latency.
+    let _ = stream.set_nodelay(true);
+    let began = Arc::new(AtomicBool::new(false));
+    let answer = service_fn({
+        let began = began.clone();
+        move |request: hyper::Request<Incoming>| {
+            began.store(true, Ordering::Relaxed);
+            service.clone().call(request)
+        }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    builder.http2().timer(TokioTimer::new());
+    let connection = builder.serve_connection(TokioIo::new(stream), answer);
+    tokio::pin!(connection);
+    // hyper times the heads of HTTP/1 only; this covers a client that never gets so far.
+    let first_request = env.sleep(HEAD_TIMEOUT);
+    tokio::pin!(first_request);
+    let mut waiting = true;
+    let mut stopping = false;
+    loop {
+        // Cancel safe: the pinned futures outlive the loop, and `changed` loses nothing.
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "connection ended");
+                }
+                return;
+            }
+            _ = stopped.changed(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = first_request.as_mut(), if waiting => {
+                if !began.load(Ordering::Relaxed) {
+                    return;
+                }
+                waiting = false;
+            }
+        }
+    }
+}
