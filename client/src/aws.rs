@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,7 +105,6 @@ impl Default for Timeouts {
 
 impl Aws {
     /// A builder without any setting.
-    #[must_use]
     pub fn builder() -> AwsBuilder {
         AwsBuilder::default()
     }
@@ -388,7 +387,7 @@ impl AwsBuilder {
         let transport: Arc<dyn Transport> = match self.transport {
             Some(transport) => transport,
             None => {
-                let pem = self.ca_bundle.map(read_ca_bundle).transpose()?;
+                let pem = self.ca_bundle.as_deref().map(read_ca_bundle).transpose()?;
                 Arc::new(Http::new(pem.as_deref())?)
             }
         };
@@ -404,8 +403,8 @@ impl AwsBuilder {
     }
 }
 
-fn read_ca_bundle(path: PathBuf) -> Result<Vec<u8>, ConfigError> {
-    std::fs::read(&path).map_err(|error| {
+fn read_ca_bundle(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    std::fs::read(path).map_err(|error| {
         ConfigError::new(
             ConfigErrorKind::InvalidCaBundle,
             format!("could not read the CA bundle {}", path.display()),
