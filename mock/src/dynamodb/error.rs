@@ -21,7 +21,7 @@ impl Failure {
     pub(super) fn validation(message: impl Into<String>) -> Self {
         Self::new(
             "com.amazon.coral.validate#ValidationException",
-            message.into(),
+            &message.into(),
         )
     }
 
@@ -110,11 +110,11 @@ impl Failure {
     fn service(name: &str, message: impl Into<String>) -> Self {
         Self::new(
             &format!("com.amazonaws.dynamodb.v20120810#{name}"),
-            message.into(),
+            &message.into(),
         )
     }
 
-    fn new(kind: &str, message: String) -> Self {
+    fn new(kind: &str, message: &str) -> Self {
         Self {
             status: 400,
             body: json!({"__type": kind, "message": message}),

@@ -56,8 +56,8 @@ impl Number {
         // Where the exponents differ, the last digit of the result is the last digit of `low`,
         // which is not 0. So a value beyond u128, and above 10^38 also after subtracting a number
         // below 10^38, has more than 38 significant digits: overflow of u128 is TooPrecise.
-        let coefficient =
-            scale(high.coefficient, high.exponent - low.exponent).ok_or(NumberError::TooPrecise)?;
+        let coefficient = scale(high.coefficient, high.exponent.abs_diff(low.exponent))
+            .ok_or(NumberError::TooPrecise)?;
         let (negative, sum) = if high.negative == low.negative {
             let sum = coefficient
                 .checked_add(low.coefficient)
@@ -81,13 +81,12 @@ impl Number {
 
     /// The bytes that the service counts for it.
     pub(super) fn size(self) -> usize {
-        let digits = digits(self.coefficient) as usize;
-        1 + digits.div_ceil(2) + usize::from(self.negative)
+        1 + digits(self.coefficient).div_ceil(2) as usize + usize::from(self.negative)
     }
 
     /// The exponent of the first digit.
     fn magnitude(self) -> i32 {
-        self.exponent + digits(self.coefficient) - 1
+        self.exponent + digits(self.coefficient).cast_signed() - 1
     }
 
     fn normal(negative: bool, coefficient: u128, exponent: i64) -> Result<Self, NumberError> {
@@ -256,18 +255,16 @@ impl fmt::Display for Number {
     }
 }
 
-fn digits(coefficient: u128) -> i32 {
-    // At most 39: u128::MAX has 39 digits.
-    coefficient.checked_ilog10().unwrap_or(0).cast_signed() + 1
+/// At most 39, as u128::MAX has.
+fn digits(coefficient: u128) -> u32 {
+    coefficient.checked_ilog10().unwrap_or(0) + 1
 }
 
 /// The coefficient times a power of ten, or none if that needs more than 128 bits.
-fn scale(coefficient: u128, power: i32) -> Option<u128> {
-    10_u128
-        .checked_pow(u32::try_from(power).ok()?)?
-        .checked_mul(coefficient)
+fn scale(coefficient: u128, power: u32) -> Option<u128> {
+    10_u128.checked_pow(power)?.checked_mul(coefficient)
 }
 
-const MAX_DIGITS: i32 = 38;
+const MAX_DIGITS: u32 = 38;
 const MAX_MAGNITUDE: i64 = 125;
 const MIN_MAGNITUDE: i64 = -130;

@@ -121,12 +121,12 @@ impl Table {
 
     /// Puts an item, or deletes it; returns what was there.
     pub(super) fn write(&mut self, key: ItemKey, item: Option<Item>) -> Option<Item> {
-        let old = match item.clone() {
-            Some(item) => self.items.insert(key.clone(), item),
-            None => self.items.remove(&key),
-        };
+        let old = self.items.remove(&key);
         for index in &mut self.indexes {
             index.update(&key, old.as_ref(), item.as_ref());
+        }
+        if let Some(item) = item {
+            self.items.insert(key, item);
         }
         old
     }

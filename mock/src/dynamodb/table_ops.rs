@@ -32,7 +32,8 @@ impl DynamoDb {
         members.finish()?;
 
         let index_schemas = indexes.iter().map(|index| &index.schema);
-        request::check_all_used(&definitions, std::iter::once(&schema).chain(index_schemas))?;
+        let schemas = std::iter::once(&schema).chain(index_schemas);
+        request::check_all_used(&definitions, &schemas.collect::<Vec<_>>())?;
 
         let mut tables = self.tables();
         if tables.contains_key(&name) {

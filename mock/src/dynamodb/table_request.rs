@@ -182,15 +182,15 @@ pub(super) fn check_throughput(
 }
 
 /// Checks that each attribute is defined for a key.
-pub(super) fn check_all_used<'a>(
+pub(super) fn check_all_used(
     definitions: &[KeyAttribute],
-    schemas: impl Iterator<Item = &'a KeySchema> + Clone,
+    schemas: &[&KeySchema],
 ) -> Result<(), Failure> {
-    let used = |name: &str| schemas.clone().any(|schema| schema.has(name));
+    let used = |name: &str| schemas.iter().any(|schema| schema.has(name));
     if definitions.iter().all(|known| used(&known.name)) {
         return Ok(());
     }
-    if schemas.clone().count() == 1 {
+    if schemas.len() == 1 {
         return Err(Failure::invalid_parameters(
             "Number of attributes in KeySchema does not exactly match number of attributes \
              defined in AttributeDefinitions",

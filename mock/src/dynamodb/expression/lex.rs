@@ -68,7 +68,7 @@ pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
     tokens.push(Token {
         kind: Kind::End,
         text: "<EOF>",
-        start: source.len(),
+        start: tokens.last().map_or(0, Token::end),
     });
     tokens
 }

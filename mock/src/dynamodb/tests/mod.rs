@@ -26,19 +26,19 @@ fn with_leases() -> DynamoDb {
     db
 }
 
-/// A service with a table `events` with the key `stream` and `at`, a number.
+/// A service with a table `events` with the key `streamName` and `seq`, a number.
 fn with_events() -> DynamoDb {
     let db = service();
     let request = json!({
         "TableName": "events",
         "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": [
-            {"AttributeName": "stream", "AttributeType": "S"},
-            {"AttributeName": "at", "AttributeType": "N"},
+            {"AttributeName": "streamName", "AttributeType": "S"},
+            {"AttributeName": "seq", "AttributeType": "N"},
         ],
         "KeySchema": [
-            {"AttributeName": "stream", "KeyType": "HASH"},
-            {"AttributeName": "at", "KeyType": "RANGE"},
+            {"AttributeName": "streamName", "KeyType": "HASH"},
+            {"AttributeName": "seq", "KeyType": "RANGE"},
         ],
     });
     ok(&db, "CreateTable", request);
@@ -55,6 +55,10 @@ fn leases() -> Value {
     })
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "requests are written in place"
+)]
 fn call(db: &DynamoDb, operation: &str, request: Value) -> Result<Value, Failure> {
     let answer = db.call(operation, request.to_string().as_bytes())?;
     Ok(serde_json::from_slice(&answer).expect("an answer is JSON"))
