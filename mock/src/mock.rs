@@ -50,7 +50,6 @@ impl Mock {
     }
 
     /// Settings for a backend.
-    #[must_use]
     pub fn builder() -> MockBuilder {
         MockBuilder {
             env: None,

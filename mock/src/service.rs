@@ -355,7 +355,7 @@ fn respond(mock: &Mock, head: &Parts, answer: Answer) -> Response<ResponseBody> 
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    insert(headers, header::DATE, &http_date(mock.now()));
+    insert(headers, header::DATE, http_date(mock.now()));
     insert(headers, REQUEST_ID, mock.ids().uuid());
     headers.insert(MOCK_VERSION, HeaderValue::from_static(VERSION));
     let preflight = head.method == Method::OPTIONS;

@@ -308,10 +308,6 @@ impl State {
         (!shard.has_expired(now, self.settings.retention)).then_some(shard)
     }
 
-    pub(crate) fn open_shards(&self) -> impl Iterator<Item = &Shard> {
-        self.open.iter().map(|&index| &self.shards[index])
-    }
-
     pub(crate) fn open_shard_count(&self) -> usize {
         self.open.len()
     }
@@ -336,7 +332,8 @@ fn even_range(number: u32, count: u32) -> Range {
     let count = u128::from(count.max(1));
     let number = u128::from(number);
     // 2^128 itself does not fit: divide what does and correct for the one that is missing.
-    let width = u128::MAX / count + u128::from(u128::MAX % count == count - 1);
+    // One shard's width is 2^128 and wraps to 0, which is never used.
+    let width = (u128::MAX / count).wrapping_add(u128::from(u128::MAX % count == count - 1));
     Range {
         start: width.wrapping_mul(number),
         end: if number + 1 == count {

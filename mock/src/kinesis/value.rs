@@ -17,9 +17,9 @@ pub(crate) enum Value<'a> {
     Integer(i64),
     Float(f64),
     Text(Cow<'a, str>),
-    List(Vec<Value<'a>>),
+    List(Vec<Self>),
     /// In the order of the request; of a repeated name the last one counts.
-    Map(Vec<(Cow<'a, str>, Value<'a>)>),
+    Map(Vec<(Cow<'a, str>, Self)>),
 }
 
 impl<'a> Value<'a> {

@@ -1,0 +1,150 @@
+//! The program: its flags, its one line, its exit codes.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shardwise-mock"));
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    for (name, _) in std::env::vars() {
+        if name.starts_with("SHARDWISE_MOCK_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A running mock that is stopped when the test ends.
+struct Running {
+    child: Child,
+    address: String,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let address = line.strip_prefix("ready http://").expect(&line).trim();
+        Self {
+            address: address.to_owned(),
+            child,
+        }
+    }
+
+    fn list_streams(&self) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let request = "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-amz-target: \
+                       Kinesis_20131202.ListStreams\r\ncontent-type: \
+                       application/x-amz-json-1.1\r\nx-amz-date: 0\r\nauthorization: a \
+                       Credential=a, SignedHeaders=b, Signature=c\r\ncontent-length: 2\r\n\r\n{}";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn end_with(mut self, signal: &str) -> (Option<i32>, String) {
+        let id = self.child.id().to_string();
+        Command::new("kill").args([signal, &id]).status().unwrap();
+        let status = self.child.wait().unwrap();
+        let mut rest = String::new();
+        let stdout = self.child.stdout.as_mut().unwrap();
+        stdout.read_to_string(&mut rest).unwrap();
+        (status.code(), rest)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn it_says_ready_once_and_ends_well_when_told_to() {
+    for signal in ["-TERM", "-INT"] {
+        let running = Running::start(program(&[
+            "--listen",
+            "127.0.0.1:0",
+            "--create-stream",
+            "a:1",
+            "--create-stream",
+            "b:2",
+        ]));
+        let answer = running.list_streams();
+        assert!(answer.contains(r#""StreamNames":["a","b"]"#), "{answer}");
+        assert!(answer.contains(r#""StreamStatus":"ACTIVE""#), "{answer}");
+        assert_eq!(running.end_with(signal), (Some(0), String::new()));
+    }
+}
+
+#[test]
+fn every_flag_is_a_variable_too() {
+    let mut command = program(&[]);
+    command
+        .env("SHARDWISE_MOCK_LISTEN", "127.0.0.1:0")
+        .env("SHARDWISE_MOCK_ACCOUNT", "123456789012")
+        .env("SHARDWISE_MOCK_SHARD_LIMIT", "9")
+        .env("SHARDWISE_MOCK_STATE_DELAY", "0")
+        .env("SHARDWISE_MOCK_SEED", "1")
+        .env("SHARDWISE_MOCK_ALLOW_REMOTE", "true")
+        .env("SHARDWISE_MOCK_CREATE_STREAM", "a:1,b:2");
+    let running = Running::start(command);
+    let answer = running.list_streams();
+    assert!(answer.contains(":123456789012:stream/b"), "{answer}");
+}
+
+fn failure(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = program(arguments).output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn a_taken_port_is_one_line_and_exit_code_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, stdout, stderr) = failure(&["--listen", &address]);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.contains(&address), "{stderr}");
+}
+
+#[test]
+fn what_it_cannot_do_it_refuses_before_it_begins() {
+    let (code, _, stderr) = failure(&["--listen", "0.0.0.0:0"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("--allow-remote"), "{stderr}");
+    let (code, _, stderr) = failure(&["--shard-limit", "1", "--create-stream", "a:2"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("could not create stream a"), "{stderr}");
+    for arguments in [
+        ["--create-stream", "a"],
+        ["--create-stream", "a:0"],
+        ["--create-stream", "a b:1"],
+        ["--account", "1"],
+    ] {
+        assert_eq!(failure(&arguments).0, Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn it_knows_its_version() {
+    let (code, stdout, _) = failure(&["--version"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        stdout,
+        format!("shardwise-mock {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
