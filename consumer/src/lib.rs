@@ -1,1 +1,3 @@
 //! A consumer for Amazon Kinesis Data Streams: leases, checkpoints, polling.
+
+mod leases;

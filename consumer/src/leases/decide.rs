@@ -1,0 +1,260 @@
+//! What may be written to a lease row, and what an answer means: pure functions.
+//!
+//! [`next`] turns an intent into a conditional write, [`judge`] an answer into a verdict. Workers,
+//! the protocol's model test and every store go through these two, so what is tested is what runs.
+//!
+//! The fence is the counter. Every write is conditional on the counter that the writer last saw and
+//! adds one to it, so of two writers that saw the same row at most one succeeds, and a holder whose
+//! lease was taken cannot write any more, however late its request arrives.
+//!
+//! The price of it: a holder whose write succeeded but whose answer was lost, and the SDK that
+//! repeats such a write by itself, find a counter that is not the one they expect. [`judge`] tells
+//! this from a lost lease: the counter is one above mine, the owner is me and the incarnation is
+//! mine, so the write was my own. Then the **whole** row is adopted. Adopting the counter alone
+//! would let a checkpoint go backwards.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use shardwise_types::{ShardId, WorkerId};
+
+use super::lease::{Checkpoint, Incarnation, Lease, Me};
+
+/// What somebody wants of a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// Put the row there as it is, unless there is one.
+    Create,
+    /// Make the lease mine, whoever has it: free, expired, or taken from a worker with too many.
+    /// Where the row says `LATEST` but not since when, it is since `started_at`.
+    Take { started_at: SystemTime },
+    /// Show that I am alive.
+    Renew,
+    /// Write down what is done.
+    Checkpoint(Checkpoint),
+    /// Write down that the shard is done, and who comes after it.
+    End { children: BTreeSet<ShardId> },
+    /// Give the lease up.
+    Release,
+    /// Remove the row of a finished shard.
+    Delete,
+}
+
+/// A conditional write, as data: any store can carry it out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// Put this row if there is none with its key.
+    Create(Box<Lease>),
+    /// Change some attributes of a row whose counter is this, and leave all others alone. The
+    /// counter becomes one more.
+    Update {
+        shard_id: ShardId,
+        counter: u64,
+        changes: Vec<Change>,
+    },
+    /// Remove a row whose counter is this.
+    Delete { shard_id: ShardId, counter: u64 },
+}
+
+/// A change of one attribute, or of some that belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    Owner(Option<WorkerId>),
+    Incarnation(Option<Incarnation>),
+    /// Ends a handover.
+    RemoveCheckpointOwner,
+    OwnerSwitches(u64),
+    StartedAt(SystemTime),
+    /// The checkpoint with its number. Takes away what has become void: a pending checkpoint, and
+    /// the time that a `LATEST` began.
+    Checkpoint(Checkpoint),
+    Children(BTreeSet<ShardId>),
+}
+
+/// What a store says to a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Done; the row as it is now, or as it was before it was deleted.
+    Applied(Box<Lease>),
+    /// The condition did not hold; the row as it is, if there is one that can be read.
+    Refused(Option<Box<Lease>>),
+}
+
+/// What an answer means for the one who asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// What was wanted is written, by this write.
+    Done(Box<Lease>),
+    /// What was wanted is written, by an earlier write of mine whose answer was lost. It is unknown
+    /// when that was sent, so it proves nothing about how long the lease is valid.
+    AlreadyDone(Box<Lease>),
+    /// The row is mine, but an earlier write of mine came first: go on from this row and write again.
+    Again(Box<Lease>),
+    /// The lease is not mine, or not any more.
+    Lost(Loss),
+}
+
+/// Whose a lease is that is not mine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Loss {
+    /// Another worker took it.
+    #[error("worker {0} has it")]
+    Taken(WorkerId),
+    /// Another process with my own worker id took it.
+    #[error("another process with the worker id {0} has it")]
+    TakenByDouble(WorkerId),
+    /// Somebody took it away from its owner and gave it to nobody.
+    #[error("it was freed by somebody else")]
+    Freed,
+    /// The row was removed, or cannot be read.
+    #[error("its row is gone")]
+    Gone,
+    /// This holder gave it up.
+    #[error("it was released")]
+    Released,
+}
+
+/// The write that carries out an intent, given the row as last seen.
+pub(crate) fn next(seen: &Lease, me: &Me, intent: &Intent) -> Write {
+    let changes = match intent {
+        Intent::Create => return Write::Create(Box::new(seen.clone())),
+        Intent::Delete => {
+            return Write::Delete {
+                shard_id: seen.shard_id.clone(),
+                counter: seen.counter,
+            };
+        }
+        Intent::Take { started_at } => take(seen, me, *started_at),
+        Intent::Renew => Vec::new(),
+        Intent::Checkpoint(checkpoint) => {
+            vec![
+                Change::Checkpoint(checkpoint.clone()),
+                Change::OwnerSwitches(0),
+            ]
+        }
+        Intent::End { children } => vec![
+            Change::Checkpoint(Checkpoint::ShardEnd),
+            Change::OwnerSwitches(0),
+            Change::Children(children.clone()),
+        ],
+        Intent::Release => release(seen),
+    };
+    Write::Update {
+        shard_id: seen.shard_id.clone(),
+        counter: seen.counter,
+        changes,
+    }
+}
+
+fn take(seen: &Lease, me: &Me, started_at: SystemTime) -> Vec<Change> {
+    let mut changes = vec![
+        Change::Owner(Some(me.worker_id.clone())),
+        Change::Incarnation(Some(me.incarnation.clone())),
+        Change::RemoveCheckpointOwner,
+    ];
+    if seen.owner.as_ref() != Some(&me.worker_id) {
+        changes.push(Change::OwnerSwitches(seen.owner_switches.saturating_add(1)));
+    }
+    if seen.checkpoint == Checkpoint::Latest && seen.started_at.is_none() {
+        changes.push(Change::StartedAt(started_at));
+    }
+    changes
+}
+
+/// In the middle of a handover the lease goes to the worker that waits for it, else to nobody. A
+/// handover that this holder does not know of yet ends with the lease being free: its counter did
+/// not move, so the condition cannot notice it.
+fn release(seen: &Lease) -> Vec<Change> {
+    let mut changes = vec![Change::Incarnation(None), Change::RemoveCheckpointOwner];
+    if seen.checkpoint_owner.is_none() {
+        changes.push(Change::Owner(None));
+    }
+    changes
+}
+
+/// What the answer to [`next`]'s write means.
+pub(crate) fn judge(seen: &Lease, me: &Me, intent: &Intent, answer: Answer) -> Verdict {
+    match (intent, answer) {
+        (Intent::Create | Intent::Release | Intent::Delete, Answer::Applied(row)) => {
+            Verdict::Done(row)
+        }
+        // Changed by hand, without the counter: the table's word counts, not mine.
+        (_, Answer::Applied(row)) if !row.is_claimed_by(me) => Verdict::Lost(loss(&row, me)),
+        (_, Answer::Applied(row)) => Verdict::Done(row),
+        // Nothing is left to be given up or removed.
+        (Intent::Release | Intent::Delete, Answer::Refused(None)) => {
+            Verdict::AlreadyDone(Box::new(seen.clone()))
+        }
+        (_, Answer::Refused(None)) => Verdict::Lost(Loss::Gone),
+        (Intent::Create, Answer::Refused(Some(row))) if row.is_claimed_by(me) => {
+            Verdict::AlreadyDone(row)
+        }
+        (Intent::Create | Intent::Delete, Answer::Refused(Some(row))) => {
+            Verdict::Lost(loss(&row, me))
+        }
+        (_, Answer::Refused(Some(row))) => refused(seen, me, intent, row),
+    }
+}
+
+/// A holder's write, or a taker's, was refused: was it my own earlier write that came first?
+fn refused(seen: &Lease, me: &Me, intent: &Intent, row: Box<Lease>) -> Verdict {
+    if seen.counter.checked_add(1) != Some(row.counter) {
+        return Verdict::Lost(loss(&row, me));
+    }
+    if *intent == Intent::Release && row.owner.is_none() {
+        return Verdict::AlreadyDone(row);
+    }
+    if !row.is_claimed_by(me) {
+        return Verdict::Lost(loss(&row, me));
+    }
+    let already = match intent {
+        Intent::Checkpoint(wanted) => row.checkpoint >= *wanted,
+        Intent::End { children } => row.is_ended() && row.children == *children,
+        // Heartbeats and claims count from a write whose time is known; a release is not done.
+        _ => false,
+    };
+    if already {
+        Verdict::AlreadyDone(row)
+    } else {
+        Verdict::Again(row)
+    }
+}
+
+fn loss(row: &Lease, me: &Me) -> Loss {
+    match row.actual_owner() {
+        None => Loss::Freed,
+        // Without an incarnation nobody claimed it, so there need not be another process.
+        Some(owner) if row.is_of_my_double(me) && row.incarnation.is_some() => {
+            Loss::TakenByDouble(owner.clone())
+        }
+        Some(owner) => Loss::Taken(owner.clone()),
+    }
+}
+
+impl Write {
+    /// The key of the row that it is about.
+    pub(crate) fn shard_id(&self) -> &ShardId {
+        match self {
+            Self::Create(lease) => &lease.shard_id,
+            Self::Update { shard_id, .. } | Self::Delete { shard_id, .. } => shard_id,
+        }
+    }
+}
+
+impl Change {
+    /// Carries the change out on a row in memory.
+    pub(crate) fn apply(&self, lease: &mut Lease) {
+        match self {
+            Self::Owner(owner) => lease.owner.clone_from(owner),
+            Self::Incarnation(incarnation) => lease.incarnation.clone_from(incarnation),
+            Self::RemoveCheckpointOwner => lease.checkpoint_owner = None,
+            Self::OwnerSwitches(count) => lease.owner_switches = *count,
+            Self::StartedAt(time) => lease.started_at = Some(*time),
+            Self::Checkpoint(checkpoint) => {
+                lease.checkpoint = checkpoint.clone();
+                lease.started_at = None;
+            }
+            Self::Children(children) => lease.children.clone_from(children),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Which leases live: by observation, without comparing the clocks of two hosts.
+//!
+//! A lease is expired if its counter has not moved for longer than the failover time on *my*
+//! monotonic clock. So after a start nothing is expired until I have looked for that long.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shardwise_env::Instant;
+use shardwise_types::{ShardId, WorkerId};
+
+use super::lease::{Lease, Me};
+
+/// How often the counter of a lease that bears my name, but is not mine, must have moved to prove
+/// that another process writes it. Once proves nothing: the first look may have been at an old row,
+/// or my predecessor's last request may still have been under way.
+const MOVES_OF_A_DOUBLE: u32 = 2;
+
+/// What was seen of each lease so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Observations(BTreeMap<ShardId, Observed>);
+
+#[derive(Debug, Clone, Copy)]
+struct Observed {
+    counter: u64,
+    /// When the look that first showed this counter was answered.
+    since: Instant,
+    /// When the last look that showed this counter was asked for.
+    until: Instant,
+    /// What is known of a namesake that holds it.
+    double: Option<Double>,
+}
+
+/// The highest counter that a namesake wrote, and how often it was seen to move.
+#[derive(Debug, Clone, Copy)]
+struct Double {
+    highest: u64,
+    moves: u32,
+}
+
+/// Two live processes use one worker id. They would steal each other's leases for ever.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("another live process uses the worker id {worker_id}: it renews the lease of {shard_id}")]
+pub(crate) struct DuplicateWorkerId {
+    /// The id.
+    pub(crate) worker_id: WorkerId,
+    /// A lease that the other process renews.
+    pub(crate) shard_id: ShardId,
+}
+
+impl Observations {
+    /// Nothing seen yet.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in a scan that was asked for and answered at these times. Forgets leases that are not
+    /// in it.
+    ///
+    /// # Errors
+    /// [`DuplicateWorkerId`] once it is certain.
+    pub(crate) fn observe(
+        &mut self,
+        me: &Me,
+        leases: &[Lease],
+        asked: Instant,
+        answered: Instant,
+    ) -> Result<(), DuplicateWorkerId> {
+        let before = std::mem::take(&mut self.0);
+        let mut duplicate = None;
+        for lease in leases {
+            let earlier = before.get(&lease.shard_id);
+            let double = lease
+                .is_of_my_double(me)
+                .then(|| Double::seen(earlier.and_then(|earlier| earlier.double), lease.counter));
+            if double.is_some_and(|double| double.moves >= MOVES_OF_A_DOUBLE) {
+                duplicate.get_or_insert_with(|| lease.shard_id.clone());
+            }
+            let observed = match earlier {
+                Some(earlier) if earlier.counter == lease.counter => Observed {
+                    until: asked,
+                    double,
+                    ..*earlier
+                },
+                _ => Observed {
+                    counter: lease.counter,
+                    since: answered,
+                    until: answered,
+                    double,
+                },
+            };
+            self.0.insert(lease.shard_id.clone(), observed);
+        }
+        match duplicate {
+            None => Ok(()),
+            Some(shard_id) => Err(DuplicateWorkerId {
+                worker_id: me.worker_id.clone(),
+                shard_id,
+            }),
+        }
+    }
+
+    /// For how long the lease's counter is known not to have moved.
+    pub(crate) fn unchanged_for(&self, shard_id: &ShardId) -> Duration {
+        self.0.get(shard_id).map_or(Duration::ZERO, |observed| {
+            observed.until.saturating_duration_since(observed.since)
+        })
+    }
+
+    /// Whether anybody may take the lease: nobody owns it, or its owner has fallen silent.
+    pub(crate) fn is_available(&self, lease: &Lease, failover: Duration) -> bool {
+        lease.actual_owner().is_none() || self.unchanged_for(&lease.shard_id) > failover
+    }
+}
+
+impl Double {
+    fn seen(earlier: Option<Self>, counter: u64) -> Self {
+        match earlier {
+            None => Self {
+                highest: counter,
+                moves: 0,
+            },
+            Some(earlier) if counter > earlier.highest => Self {
+                highest: counter,
+                moves: earlier.moves + 1,
+            },
+            Some(earlier) => earlier,
+        }
+    }
+}

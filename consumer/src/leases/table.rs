@@ -1,0 +1,238 @@
+//! The lease table as one worker sees it: what happens before a lease is held.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use shardwise_client::ChildShard;
+use shardwise_env::{Env, Instant};
+use shardwise_types::ShardId;
+
+use super::decide::{self, Intent, Loss, Verdict};
+use super::held::Held;
+use super::holder::{HoldError, Timing};
+use super::lease::{Checkpoint, Lease, Me};
+use super::observe::{DuplicateWorkerId, Observations};
+use super::store::{LeaseStore, MissingTable, Scan, StoreError, StoreErrorKind};
+use super::sync::may_start;
+
+/// How far before "now" a `LATEST` begins: the service's clock is known to the second only, and a
+/// record may bear a time that is a little older than the moment it can be read.
+const LATEST_MARGIN: Duration = Duration::from_secs(2);
+
+/// How often a claim is repeated because an earlier one of mine came first.
+const MAX_ROUNDS: usize = 3;
+
+/// A store, and the worker that uses it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct LeaseTable(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<dyn LeaseStore>,
+    me: Me,
+    env: Env,
+    timing: Timing,
+}
+
+impl LeaseTable {
+    /// The table in this store, for this worker.
+    pub(crate) fn new(store: Arc<dyn LeaseStore>, me: Me, env: Env, failover: Duration) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            me,
+            env,
+            timing: Timing { failover },
+        }))
+    }
+
+    pub(super) fn store(&self) -> &dyn LeaseStore {
+        &*self.0.store
+    }
+
+    /// The worker.
+    pub(crate) fn me(&self) -> &Me {
+        &self.0.me
+    }
+
+    pub(crate) fn timing(&self) -> Timing {
+        self.0.timing
+    }
+
+    pub(super) fn env(&self) -> &Env {
+        &self.0.env
+    }
+
+    /// Makes sure that the table is there and is one of leases.
+    ///
+    /// # Errors
+    /// A [`StoreError`] whose kind says whether waiting helps.
+    pub(crate) async fn ensure(&self, missing: MissingTable) -> Result<(), StoreError> {
+        self.store().ensure_table(missing).await
+    }
+
+    /// Reads all leases and notes which of them live.
+    ///
+    /// # Errors
+    /// [`LookError::Duplicate`] if another live process has this worker's id: stop, loudly.
+    pub(crate) async fn look(&self, seen: &mut Observations) -> Result<Scan, LookError> {
+        let asked = self.env().now();
+        let scan = self.store().scan().await?;
+        seen.observe(self.me(), &scan.leases, asked, self.env().now())?;
+        Ok(scan)
+    }
+
+    /// Makes a lease this worker's, given the row as last seen.
+    ///
+    /// # Errors
+    /// [`HoldError::Lost`] if somebody else was faster, [`HoldError::Unavailable`].
+    ///
+    /// # Cancel safety
+    /// The claim may still succeed; the row then bears this worker's name, and is found by the next
+    /// look at the table.
+    pub(crate) async fn take(&self, seen: &Lease) -> Result<Held, HoldError> {
+        let intent = Intent::Take {
+            started_at: self.started_at(),
+        };
+        let mut seen = seen.clone();
+        for _ in 0..MAX_ROUNDS {
+            match self.attempt(&seen, &intent).await? {
+                (Verdict::Done(row), sent) => return Ok(Held::new(self.clone(), *row, sent)),
+                (Verdict::Again(row) | Verdict::AlreadyDone(row), _) => seen = *row,
+                (Verdict::Lost(loss), _) => return Err(HoldError::Lost(loss)),
+            }
+        }
+        Err(HoldError::Lost(Loss::Taken(self.me().worker_id.clone())))
+    }
+
+    /// Creates leases for shards that have none; one that somebody else created meanwhile is fine.
+    /// Returns how many were created here.
+    ///
+    /// # Errors
+    /// The first that the store gave; what was created until then stays.
+    pub(crate) async fn create(&self, missing: &[Lease]) -> Result<usize, StoreError> {
+        let mut created = 0;
+        for lease in missing {
+            let write = decide::next(lease, self.me(), &Intent::Create);
+            let answer = self.store().write(&write).await?;
+            if let Verdict::Done(_) = decide::judge(lease, self.me(), &Intent::Create, answer) {
+                created += 1;
+            }
+        }
+        Ok(created)
+    }
+
+    /// Removes the row of a finished shard, unless it has changed since it was seen.
+    ///
+    /// # Errors
+    /// [`HoldError::Lost`] if it has changed, [`HoldError::Unavailable`].
+    pub(crate) async fn delete(&self, seen: &Lease) -> Result<(), HoldError> {
+        match self.attempt(seen, &Intent::Delete).await? {
+            (Verdict::Lost(loss), _) => Err(HoldError::Lost(loss)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether all parents of a shard are done, or have no lease any more. Reads them as they are
+    /// now: an old scan may not show a parent that still has records.
+    ///
+    /// # Errors
+    /// As the store gives them; also for a parent whose row cannot be understood.
+    pub(crate) async fn may_start(&self, lease: &Lease) -> Result<bool, StoreError> {
+        for parent in &lease.parents {
+            if !may_start([self.store().read(parent).await?.as_ref()]) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// When a `LATEST` that is made now begins: the service's time, less a margin.
+    pub(crate) fn started_at(&self) -> SystemTime {
+        let now = self
+            .store()
+            .service_time()
+            .unwrap_or_else(|| self.env().wall_now());
+        now.checked_sub(LATEST_MARGIN).unwrap_or(now)
+    }
+
+    /// Creates the lease of a child of `ended`, owned by this worker. None if it is somebody else's.
+    pub(super) async fn create_child(
+        &self,
+        ended: &ShardId,
+        child: &ChildShard,
+    ) -> Result<Option<Held>, HoldError> {
+        if let Some(parent) = self.parent_without_lease(ended, child).await? {
+            // A child that is there already was created when all parents were known.
+            return match self.exists(&child.shard_id).await? {
+                true => Ok(None),
+                false => Err(HoldError::ParentMissing {
+                    child: child.shard_id.clone(),
+                    parent,
+                }),
+            };
+        }
+        let mut lease = Lease::new(child.shard_id.clone(), Checkpoint::TrimHorizon);
+        lease.owner = Some(self.me().worker_id.clone());
+        lease.incarnation = Some(self.me().incarnation.clone());
+        lease.parents = child.parent_shards.iter().cloned().collect();
+        lease.hash_key_range = Some(child.hash_key_range);
+        match self.attempt(&lease, &Intent::Create).await? {
+            (Verdict::Done(row), sent) => Ok(Some(Held::new(self.clone(), *row, sent))),
+            // An earlier try of mine: it is unknown when, so claim it anew.
+            (Verdict::AlreadyDone(row) | Verdict::Again(row), _) => match self.take(&row).await {
+                Ok(held) => Ok(Some(held)),
+                Err(HoldError::Lost(_)) => Ok(None),
+                Err(error) => Err(error),
+            },
+            (Verdict::Lost(_), _) => Ok(None),
+        }
+    }
+
+    async fn parent_without_lease(
+        &self,
+        ended: &ShardId,
+        child: &ChildShard,
+    ) -> Result<Option<ShardId>, HoldError> {
+        for parent in child.parent_shards.iter().filter(|parent| *parent != ended) {
+            if !self.exists(parent).await? {
+                return Ok(Some(parent.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn exists(&self, shard_id: &ShardId) -> Result<bool, HoldError> {
+        match self.store().read(shard_id).await {
+            Ok(row) => Ok(row.is_some()),
+            Err(error) if error.kind() == StoreErrorKind::Unreadable => Ok(true),
+            Err(error) => Err(HoldError::Unavailable(error)),
+        }
+    }
+
+    /// One write and its verdict, with the time at which it was sent.
+    async fn attempt(
+        &self,
+        seen: &Lease,
+        intent: &Intent,
+    ) -> Result<(Verdict, Instant), HoldError> {
+        let write = decide::next(seen, self.me(), intent);
+        let sent = self.env().now();
+        let answer = self
+            .store()
+            .write(&write)
+            .await
+            .map_err(HoldError::Unavailable)?;
+        Ok((decide::judge(seen, self.me(), intent, answer), sent))
+    }
+}
+
+/// Why a look at the table failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LookError {
+    /// Another live process has this worker's id.
+    #[error(transparent)]
+    Duplicate(#[from] DuplicateWorkerId),
+    /// The table did not answer.
+    #[error("could not read the lease table")]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,187 @@
+//! Who takes what: a pure decision, the same that a KCL 2.x worker makes.
+//!
+//! Every worker decides for itself from one look at the table, so what two of them decide may
+//! collide; the conditional write settles it. A worker that finds itself below its share takes what
+//! is free, or else one lease of the most loaded worker. It ends with all workers within one lease
+//! of each other, and then nothing moves any more.
+//!
+//! Leases of shards whose parents are not done may be taken like any other: their holder renews
+//! them and waits ([`may_start`](super::sync::may_start)). So a child has an owner at the moment its
+//! last parent ends. Leases of shards that are done count for nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use shardwise_types::{ShardId, WorkerId};
+
+use super::lease::{Lease, Me};
+use super::observe::Observations;
+
+/// A lease that has been free for this many failover times is taken beyond one's share: whoever
+/// was to take it does not.
+const OVERDUE_AFTER: u32 = 3;
+
+/// What a worker decides from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Situation<'a> {
+    pub(crate) me: &'a Me,
+    /// All leases, from a look that is already in `seen`.
+    pub(crate) leases: &'a [Lease],
+    pub(crate) seen: &'a Observations,
+    /// What this worker holds, whatever the look says: it may be older than the last take.
+    pub(crate) held: &'a BTreeSet<ShardId>,
+    /// What it is not to take now: a shard that its processor has just failed on, say.
+    pub(crate) avoid: &'a BTreeSet<ShardId>,
+    pub(crate) failover: Duration,
+    /// How many leases to hold at most.
+    pub(crate) max_leases: usize,
+}
+
+/// The leases to take now, as last seen. `random_below(n)` draws from `0..n`.
+pub(crate) fn decide_takes<'a>(
+    situation: &Situation<'a>,
+    mut random_below: impl FnMut(u64) -> u64,
+) -> Vec<&'a Lease> {
+    let standing = Standing::of(situation);
+    // Mine by the table though I do not hold them: claims whose answer was lost.
+    let forgotten = situation
+        .open()
+        .filter(|lease| lease.is_claimed_by(situation.me) && situation.may_take(lease));
+    let mut takes: Vec<&Lease> = forgotten.collect();
+
+    let mut free: Vec<&Lease> = situation
+        .open()
+        .filter(|lease| situation.is_free(lease) && situation.may_take(lease))
+        .collect();
+    if free.is_empty() {
+        if takes.is_empty() {
+            takes.extend(decide_steal(situation, &standing, &mut random_below));
+        }
+        return takes;
+    }
+    // All workers see the same list: without shuffling all would race for the same leases.
+    shuffle(&mut free, &mut random_below);
+    free.sort_by_key(|lease| !situation.is_overdue(lease));
+    let overdue = free
+        .iter()
+        .filter(|lease| situation.is_overdue(lease))
+        .count();
+    let room = situation.max_leases.saturating_sub(standing.mine);
+    let count = standing.need().max(overdue.min(room));
+    takes.extend(free.into_iter().take(count));
+    takes
+}
+
+/// One lease of the most loaded worker, if it has more than its share; or exactly its share, if I
+/// lack two: else three workers with 2, 2 and 0 leases would stay so.
+fn decide_steal<'a>(
+    situation: &Situation<'a>,
+    standing: &Standing<'a>,
+    random_below: &mut impl FnMut(u64) -> u64,
+) -> Option<&'a Lease> {
+    let need = standing.need();
+    if need == 0 {
+        return None;
+    }
+    let most = standing.others.values().copied().max()?;
+    if most < standing.target || (most == standing.target && need < 2) {
+        return None;
+    }
+    let most_loaded: Vec<&WorkerId> = standing
+        .others
+        .iter()
+        .filter_map(|(worker, count)| (*count == most).then_some(*worker))
+        .collect();
+    let victim = *pick(&most_loaded, random_below)?;
+    let candidates: Vec<&Lease> = situation
+        .open()
+        .filter(|lease| lease.actual_owner() == Some(victim) && situation.may_take(lease))
+        // In the middle of a handover; it ends or expires.
+        .filter(|lease| lease.checkpoint_owner.is_none())
+        .collect();
+    pick(&candidates, random_below).copied()
+}
+
+impl<'a> Situation<'a> {
+    fn open(&self) -> impl Iterator<Item = &'a Lease> {
+        self.leases.iter().filter(|lease| !lease.is_ended())
+    }
+
+    fn is_mine(&self, lease: &Lease) -> bool {
+        self.held.contains(&lease.shard_id) || lease.is_claimed_by(self.me)
+    }
+
+    fn is_free(&self, lease: &Lease) -> bool {
+        !self.is_mine(lease) && self.seen.is_available(lease, self.failover)
+    }
+
+    fn is_overdue(&self, lease: &Lease) -> bool {
+        self.seen.unchanged_for(&lease.shard_id) > self.failover * OVERDUE_AFTER
+    }
+
+    fn may_take(&self, lease: &Lease) -> bool {
+        !self.held.contains(&lease.shard_id) && !self.avoid.contains(&lease.shard_id)
+    }
+}
+
+/// Who has how much.
+#[derive(Debug)]
+struct Standing<'a> {
+    /// What I have. Leases of a dead predecessor of my name count until they expire: soon they are
+    /// free, and to steal from others meanwhile would only make two moves of one.
+    mine: usize,
+    others: BTreeMap<&'a WorkerId, usize>,
+    /// The share of each worker.
+    target: usize,
+}
+
+impl<'a> Standing<'a> {
+    fn of(situation: &Situation<'a>) -> Self {
+        let (mut mine, mut total) = (0, 0);
+        let mut others: BTreeMap<&WorkerId, usize> = BTreeMap::new();
+        for lease in situation.open() {
+            total += 1;
+            if situation.is_mine(lease) {
+                mine += 1;
+            } else if !situation.is_free(lease) {
+                match lease.actual_owner() {
+                    Some(owner) if *owner != situation.me.worker_id => {
+                        *others.entry(owner).or_default() += 1;
+                    }
+                    _ => mine += 1,
+                }
+            }
+        }
+        // A worker without a lease cannot be seen, so idle workers do not count, but I do.
+        let workers = others.len() + 1;
+        let share = if workers >= total {
+            1
+        } else {
+            total.div_ceil(workers)
+        };
+        Self {
+            mine,
+            others,
+            target: share.min(situation.max_leases),
+        }
+    }
+
+    fn need(&self) -> usize {
+        self.target.saturating_sub(self.mine)
+    }
+}
+
+fn shuffle<T>(items: &mut [T], random_below: &mut impl FnMut(u64) -> u64) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, index_below(last + 1, random_below));
+    }
+}
+
+fn pick<'i, T>(items: &'i [T], random_below: &mut impl FnMut(u64) -> u64) -> Option<&'i T> {
+    items.get(index_below(items.len(), random_below))
+}
+
+fn index_below(len: usize, random_below: &mut impl FnMut(u64) -> u64) -> usize {
+    let drawn = random_below(u64::try_from(len).unwrap_or(u64::MAX));
+    usize::try_from(drawn).unwrap_or(0)
+}
