@@ -1,0 +1,155 @@
+//! Parcels that are ready become PutRecords calls: by count, by bytes, by time. Pure.
+//!
+//! A parcel leaves when the linger of its first record is over, or earlier in the company of one
+//! whose is, or when enough bytes have come together. Oldest first, so what is tried again goes
+//! before what is fresh.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use shardwise_env::Instant;
+
+use crate::aggregate::{Limits, Parcel, Routing};
+
+/// Bytes that are worth a call before any linger is over: what the KPL lets come together for one
+/// shard. From here on a call's fixed cost is a small part of it.
+pub(crate) const COLLECT_TARGET_BYTES: usize = 256 * 1024;
+
+/// Parcels that may leave as soon as there is a call for them. Bounded by the producer's room.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    max_entries: usize,
+    max_bytes: usize,
+    /// By expiry, then in order of arrival.
+    ready: BTreeMap<(Instant, u64), Parcel>,
+    next_id: u64,
+    ready_bytes: usize,
+    /// When the first of them must leave.
+    leave_at: Option<Instant>,
+    /// Halves of calls that were refused as a whole; each is a call of its own.
+    halves: VecDeque<Vec<Parcel>>,
+}
+
+impl Collector {
+    pub(crate) fn new(max_entries: usize, max_bytes: usize) -> Self {
+        Self {
+            max_entries,
+            max_bytes,
+            ready: BTreeMap::new(),
+            next_id: 0,
+            ready_bytes: 0,
+            leave_at: None,
+            halves: VecDeque::new(),
+        }
+    }
+
+    /// Takes a parcel that leaves when it is due.
+    pub(crate) fn put(&mut self, parcel: Parcel) {
+        self.ready_bytes += parcel.size();
+        self.leave_at = Some(self.leave_at.map_or(parcel.due, |at| at.min(parcel.due)));
+        let key = (parcel.expires(), self.next_id);
+        self.next_id += 1;
+        self.ready.insert(key, parcel);
+    }
+
+    /// Takes parcels that make up a call by themselves.
+    pub(crate) fn put_half(&mut self, parcels: Vec<Parcel>) {
+        self.halves.push_back(parcels);
+    }
+
+    /// The next call, if one is due.
+    pub(crate) fn take_call(&mut self, now: Instant) -> Option<Vec<Parcel>> {
+        if let Some(half) = self.halves.pop_front() {
+            return Some(half);
+        }
+        let due = self.leave_at.is_some_and(|at| at <= now)
+            || self.ready.len() >= self.max_entries
+            || self.ready_bytes >= COLLECT_TARGET_BYTES.min(self.max_bytes);
+        if !due {
+            return None;
+        }
+        let (mut call, mut bytes) = (Vec::new(), 0);
+        while call.len() < self.max_entries
+            && let Some(head) = self.ready.first_entry()
+        {
+            bytes += head.get().size();
+            // One that is larger than a call may be goes alone.
+            if bytes > self.max_bytes && !call.is_empty() {
+                break;
+            }
+            call.push(head.remove());
+        }
+        self.ready_bytes -= call.iter().map(Parcel::size).sum::<usize>();
+        if self.ready.is_empty() {
+            self.leave_at = None;
+        }
+        Some(call).filter(|call| !call.is_empty())
+    }
+
+    /// Takes the parcels whose time is over.
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<Parcel> {
+        let mut expired = Vec::new();
+        while let Some(head) = self.ready.first_entry()
+            && head.key().0 <= now
+        {
+            expired.push(head.remove());
+        }
+        self.ready_bytes -= expired.iter().map(Parcel::size).sum::<usize>();
+        for half in &mut self.halves {
+            expired.extend(half.extract_if(.., |parcel| parcel.expires() <= now));
+        }
+        self.halves.retain(|half| !half.is_empty());
+        if self.ready.is_empty() {
+            self.leave_at = None;
+        }
+        expired
+    }
+
+    /// Packs anew what the routing no longer serves.
+    pub(crate) fn reroute(&mut self, routing: &Routing, limits: &Limits) {
+        self.ready_bytes = 0;
+        for parcel in std::mem::take(&mut self.ready).into_values() {
+            parcel
+                .reroute(routing, limits)
+                .into_iter()
+                .for_each(|parcel| self.put(parcel));
+        }
+        // A half that is packed anew may become too large for a call: it rejoins the others.
+        let stale = |parcel: &mut Parcel| match &parcel.target {
+            Some(target) => !routing.serves(target),
+            None => false,
+        };
+        let mut displaced = Vec::new();
+        for half in &mut self.halves {
+            displaced.extend(half.extract_if(.., stale));
+        }
+        self.halves.retain(|half| !half.is_empty());
+        for parcel in displaced {
+            parcel
+                .repack(routing, limits)
+                .into_iter()
+                .for_each(|parcel| self.put(parcel));
+        }
+    }
+
+    /// When a call is due by time alone.
+    pub(crate) fn next_call(&self) -> Option<Instant> {
+        self.leave_at
+    }
+
+    /// When the first parcel expires.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        let ready = self.ready.first_key_value().map(|(key, _)| key.0);
+        let halves = self.halves.iter().flatten().map(Parcel::expires).min();
+        ready.into_iter().chain(halves).min()
+    }
+
+    /// Takes everything.
+    pub(crate) fn take_all(&mut self) -> Vec<Parcel> {
+        self.leave_at = None;
+        self.ready_bytes = 0;
+        std::mem::take(&mut self.ready)
+            .into_values()
+            .chain(std::mem::take(&mut self.halves).into_iter().flatten())
+            .collect()
+    }
+}

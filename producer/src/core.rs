@@ -1,0 +1,341 @@
+//! What `send` and the engine share, under one lock held for a few lines at a time.
+//!
+//! `send` takes room, finds the shard and appends to its open group; the engine seals what is due
+//! and gives room back. Pure: no await, no I/O, time comes in as an argument. The lock and the
+//! wake-ups are [`Shared`](crate::producer::Shared)'s.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use shardwise_aggregation_proto::UserRecord;
+use shardwise_env::Instant;
+use shardwise_types::limits::RECORD_MAX_BYTES;
+
+use crate::aggregate::{Group, Limits, Routing};
+use crate::barrier::Barrier;
+use crate::config::Settings;
+use crate::delivery::{Batch, Delivery, Ledger};
+use crate::error::SendErrorKind;
+use crate::producer::Unsent;
+use crate::record;
+use crate::room::{Room, Ticket};
+use crate::stats::Stats;
+
+/// What leaves soon leaves together: when a group is due, so is every group that is due within this
+/// part of the linger. The KPL waits that much longer instead, to fill its calls.
+const COLLECT_SLACK: u32 = 5;
+
+/// The most of that, as in the KPL.
+const COLLECT_SLACK_MAX: Duration = Duration::from_millis(50);
+
+/// How far the producer is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Open,
+    /// Takes no more records, sends what it has.
+    Draining,
+    /// Gives back what it has.
+    Stopping,
+    /// The engine has ended.
+    Ended,
+}
+
+/// The state behind the lock.
+#[derive(Debug)]
+pub(crate) struct Core {
+    ledger: Arc<Ledger>,
+    limits: Limits,
+    linger: Duration,
+    ttl: Duration,
+    pub(crate) max_record_bytes: usize,
+    pub(crate) phase: Phase,
+    room: Room,
+    barrier: Barrier,
+    pub(crate) stats: Stats,
+    routing: Routing,
+    /// By shard, in the order of the map; empty unless records are aggregated.
+    open: Vec<Option<Group>>,
+    /// Records that travel alone.
+    loose: Option<Group>,
+    /// Records that wait for the first map, oldest first. Bounded by the room; each was open for a
+    /// linger.
+    held: Vec<Group>,
+    /// Groups that are full or were flushed. Bounded by the room.
+    sealed: Vec<Group>,
+    /// No open group is due before.
+    next_due: Option<Instant>,
+    /// When the engine wakes by itself.
+    armed: Option<Instant>,
+    /// What a close with a deadline could not send.
+    pub(crate) unsent: Vec<Unsent>,
+}
+
+/// A record that was not taken.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    No(SendErrorKind),
+    /// There is no room now.
+    Full,
+}
+
+/// A record that was taken.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) delivery: Delivery,
+    /// Whether the engine has something to do earlier than it expects.
+    pub(crate) wake_engine: bool,
+}
+
+impl Core {
+    pub(crate) fn new(settings: &Settings, ledger: Arc<Ledger>) -> Self {
+        Self {
+            ledger,
+            limits: settings.limits(),
+            linger: settings.linger,
+            ttl: settings.record_ttl,
+            // Until the stream has said what it takes, nothing is refused that some stream takes.
+            max_record_bytes: settings
+                .max_record_bytes
+                .unwrap_or(RECORD_MAX_BYTES)
+                .min(settings.max_buffered_bytes),
+            phase: Phase::Open,
+            room: Room::new(settings.max_buffered_bytes, settings.max_buffered_records),
+            barrier: Barrier::default(),
+            stats: Stats::default(),
+            routing: Routing::Unknown,
+            open: Vec::new(),
+            loose: None,
+            held: Vec::new(),
+            sealed: Vec::new(),
+            next_due: None,
+            armed: None,
+            unsent: Vec::new(),
+        }
+    }
+
+    // What `send` does.
+
+    /// Takes the room of a record of this size, if it may be sent and there is room.
+    pub(crate) fn enter(&mut self, size: usize) -> Result<(), Refusal> {
+        if self.phase != Phase::Open {
+            return Err(Refusal::No(SendErrorKind::Closed));
+        }
+        let limit = self.max_record_bytes;
+        if size > limit {
+            return Err(Refusal::No(SendErrorKind::TooLarge { size, limit }));
+        }
+        if self.room.try_take(size) {
+            Ok(())
+        } else {
+            Err(Refusal::Full)
+        }
+    }
+
+    /// Appends a record that has its room.
+    pub(crate) fn accept(&mut self, record: UserRecord, now: impl Fn() -> Instant) -> Accepted {
+        self.barrier.accepted();
+        self.stats.user_records_accepted += 1;
+        self.stats.outstanding_bytes += record::size(&record);
+        if matches!(self.routing, Routing::Unknown) {
+            return self.hold(record, now());
+        }
+        let (place, target) = match &self.routing {
+            Routing::Aggregate(map) if !self.limits.is_bulky(&record) => {
+                match map.route(record.hash_key()) {
+                    Some(index) => (self.open.get_mut(index), map.open().get(index)),
+                    None => (None, None),
+                }
+            }
+            _ => (None, None),
+        };
+        let place = place.unwrap_or(&mut self.loose);
+
+        let mut wake_engine = false;
+        let mut record = record;
+        if let Some(group) = place {
+            match group.push(record, &self.limits) {
+                Ok(slot) => {
+                    let delivery = group.batch.delivery(slot);
+                    return Accepted {
+                        delivery,
+                        wake_engine: false,
+                    };
+                }
+                Err(back) => {
+                    record = back;
+                    self.sealed.extend(place.take());
+                    wake_engine = true;
+                }
+            }
+        }
+        let opened = now();
+        let due = opened + self.linger;
+        let batch = Batch::new(self.ledger.clone(), self.barrier.epoch(), opened + self.ttl);
+        let mut group = match target {
+            Some(target) => Group::aggregate(batch, due, target.clone(), &self.limits),
+            None => Group::loose(batch, due),
+        };
+        let delivery = group.push_first(record, &self.limits);
+        *place = Some(group);
+        if self.next_due.is_none_or(|next| due < next) {
+            self.next_due = Some(due);
+        }
+        wake_engine |= self.armed.is_none_or(|armed| due < armed);
+        Accepted {
+            delivery,
+            wake_engine,
+        }
+    }
+
+    /// Keeps a record until it is known where it goes.
+    fn hold(&mut self, record: UserRecord, now: Instant) -> Accepted {
+        let epoch = self.barrier.epoch();
+        let mut record = record;
+        if let Some(group) = self.held.last_mut()
+            && group.batch.epoch == epoch
+            && now < group.due
+        {
+            match group.push(record, &self.limits) {
+                Ok(slot) => {
+                    return Accepted {
+                        delivery: group.batch.delivery(slot),
+                        wake_engine: false,
+                    };
+                }
+                Err(back) => record = back,
+            }
+        }
+        let batch = Batch::new(self.ledger.clone(), epoch, now + self.ttl);
+        let mut group = Group::loose(batch, now + self.linger);
+        let delivery = group.push_first(record, &self.limits);
+        // The engine must know when the oldest of them expires, and that a map is wanted.
+        let wake_engine = self.held.is_empty();
+        self.held.push(group);
+        Accepted {
+            delivery,
+            wake_engine,
+        }
+    }
+
+    /// Queues for room.
+    pub(crate) fn join_queue(&mut self, size: usize) -> Ticket {
+        self.room.join(size)
+    }
+
+    pub(crate) fn room(&mut self) -> &mut Room {
+        &mut self.room
+    }
+
+    /// Ends every linger and begins a new flush epoch.
+    pub(crate) fn flush(&mut self, now: Instant) -> u64 {
+        self.sealed
+            .extend(self.open.iter_mut().filter_map(Option::take));
+        self.sealed.extend(self.loose.take());
+        self.next_due = None;
+        for group in self.sealed.iter_mut().chain(&mut self.held) {
+            group.due = now;
+        }
+        self.barrier.raise()
+    }
+
+    pub(crate) fn flushed(&self, mark: u64) -> bool {
+        self.barrier.reached(mark)
+    }
+
+    pub(crate) fn outstanding(&self) -> usize {
+        self.barrier.outstanding()
+    }
+
+    // What the engine does.
+
+    /// Takes what is sealed, and what is due now or soon.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Group> {
+        let mut groups = std::mem::take(&mut self.sealed);
+        if self.next_due.is_none_or(|next| now < next) {
+            return groups;
+        }
+        let slack = (self.linger / COLLECT_SLACK).min(COLLECT_SLACK_MAX);
+        let until = now + slack;
+        let mut next = None;
+        let places = self.open.iter_mut().chain([&mut self.loose]);
+        for place in places {
+            match place {
+                Some(group) if group.due <= until => groups.extend(place.take()),
+                Some(group) => next = Some(next.map_or(group.due, |it: Instant| it.min(group.due))),
+                None => {}
+            }
+        }
+        // What left early leaves with the one that is due.
+        for group in &mut groups {
+            group.due = group.due.min(now);
+        }
+        self.next_due = next;
+        groups
+    }
+
+    /// Takes the held groups whose records have expired.
+    pub(crate) fn take_expired_held(&mut self, now: Instant) -> Vec<Group> {
+        let expired = self
+            .held
+            .partition_point(|group| group.batch.expires <= now);
+        self.held.drain(..expired).collect()
+    }
+
+    /// Takes every held group.
+    pub(crate) fn take_held(&mut self) -> Vec<Group> {
+        std::mem::take(&mut self.held)
+    }
+
+    /// Sets where records go from now on. Returns the groups that this concerns: those that wait
+    /// for a map and those whose shard is gone.
+    pub(crate) fn route(&mut self, routing: Routing) -> Vec<Group> {
+        let mut displaced = std::mem::take(&mut self.held);
+        let open = std::mem::take(&mut self.open);
+        if let Routing::Aggregate(map) = &routing {
+            self.open.resize_with(map.open().len(), || None);
+        }
+        for group in open.into_iter().flatten() {
+            let place = match (&routing, group.target()) {
+                (Routing::Aggregate(map), Some(target)) if map.is_open(target) => map
+                    .route(target.range.end())
+                    .and_then(|index| self.open.get_mut(index)),
+                _ => None,
+            };
+            match place {
+                Some(place) => *place = Some(group),
+                None => displaced.push(group),
+            }
+        }
+        self.routing = routing;
+        displaced
+    }
+
+    /// Notes when the engine will wake by itself: at `own`, or when a group is due.
+    pub(crate) fn arm(&mut self, own: Option<Instant>) -> Option<Instant> {
+        let held = self.held.first().map(|group| group.batch.expires);
+        self.armed = [own, self.next_due, held].into_iter().flatten().min();
+        self.armed
+    }
+
+    /// Records were settled: gives their room back. Returns whom to wake, and whether a flush or a
+    /// close may be over.
+    pub(crate) fn release(
+        &mut self,
+        epoch: u64,
+        records: usize,
+        bytes: usize,
+    ) -> (Vec<Waker>, bool) {
+        self.stats.outstanding_bytes = self.stats.outstanding_bytes.saturating_sub(bytes);
+        let over = self.barrier.settled(epoch, records);
+        (self.room.give_back(bytes, records), over)
+    }
+
+    /// Takes everything that the engine has not got.
+    pub(crate) fn take_all(&mut self, now: Instant) -> Vec<Group> {
+        self.flush(now);
+        let mut groups = std::mem::take(&mut self.sealed);
+        groups.extend(self.take_held());
+        groups
+    }
+}

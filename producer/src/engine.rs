@@ -1,0 +1,553 @@
+//! The one task of a producer: seals what is due, calls, judges, retries, settles.
+//!
+//! It sleeps until something is due: a linger, an answer, a retry, an expiry. With nothing to send
+//! it has no timer at all. Its parts are pure ([`Collector`], [`Retries`], [`Refresh`], the core);
+//! here they are put together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use shardwise_client::retry::{Delays, RetryPolicy};
+use shardwise_client::{
+    Env, Error, ErrorKind, Kinesis, PutSuccess, ShardFilter, StreamSummary, Written,
+};
+use shardwise_env::{Instant, Task, TaskError};
+use shardwise_types::limits::RECORD_MAX_BYTES_DEFAULT;
+
+use crate::aggregate::{Limits, Parcel, Routing};
+use crate::collect::Collector;
+use crate::config::Settings;
+use crate::core::Phase;
+use crate::error::{Cause, DeliveryErrorKind, SendErrorKind, WrongShard};
+use crate::fetch::{Fetched, fetch};
+use crate::producer::{Shared, Unsent};
+use crate::record::Record;
+use crate::retry::{Judgement, Retries, Stray, judge};
+use crate::send::{Answer, Call, Fate, Split, split};
+use crate::settle::Settlement;
+use crate::shard_map::{Refresh, ShardMap};
+use crate::stats::AggregationOff;
+
+/// How often ListShards and DescribeStreamSummary are tried per fetch: a throttled start of many
+/// producers must not cost them their aggregation, and records wait for the first map.
+const FETCH_ATTEMPTS: u32 = 3;
+
+/// Between two fetches for a stream that does not exist: its records fail at once, and those that
+/// come later after this long at most.
+const UNKNOWN_STREAM_SPACING: Duration = Duration::from_secs(1);
+
+/// How the stream spreads records over its shards, as far as it has said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Distribution {
+    Unknown,
+    ByPartitionKey,
+    Auto,
+}
+
+pub(crate) struct Engine {
+    shared: Arc<Shared>,
+    kinesis: Kinesis,
+    settings: Settings,
+    limits: Limits,
+    routing: Routing,
+    /// The last good map, whether it routes or not: it also judges where records landed.
+    map: Option<Arc<ShardMap>>,
+    distribution: Distribution,
+    collector: Collector,
+    retries: Retries,
+    /// The parcels of the calls under way, by call.
+    in_flight: BTreeMap<u64, Vec<Parcel>>,
+    calls: FuturesUnordered<Call>,
+    next_call: u64,
+    refresh: Refresh,
+    fetch: Option<Task<Fetched>>,
+    /// The waits between fetches that fail, since the last that did not.
+    fetch_delays: Option<Delays>,
+    /// Why there is no map.
+    fetch_error: Option<Arc<Error>>,
+    settlement: Settlement,
+}
+
+impl Engine {
+    pub(crate) fn new(shared: Arc<Shared>, kinesis: Kinesis, settings: Settings) -> Self {
+        let now = shared.env.now();
+        let control_plane = RetryPolicy::control_plane().attempts(FETCH_ATTEMPTS);
+        let mut engine = Self {
+            kinesis: kinesis
+                .with_data_path_retries(RetryPolicy::never())
+                .with_control_plane_retries(control_plane),
+            limits: settings.limits(),
+            routing: Routing::Unknown,
+            map: None,
+            distribution: Distribution::Unknown,
+            collector: Collector::new(settings.max_request_entries, settings.max_request_bytes),
+            retries: Retries::default(),
+            in_flight: BTreeMap::new(),
+            calls: FuturesUnordered::new(),
+            next_call: 0,
+            refresh: Refresh::new(settings.shard_map_refresh, now),
+            fetch: None,
+            fetch_delays: None,
+            fetch_error: None,
+            settlement: Settlement::default(),
+            shared,
+            settings,
+        };
+        if !engine.settings.aggregation {
+            // Records that travel alone need no map.
+            engine.set_routing(Routing::Loose, Some(AggregationOff::Disabled));
+        }
+        engine
+    }
+
+    pub(crate) async fn run(mut self) {
+        let shared = self.shared.clone();
+        while let Some(wake_at) = self.turn() {
+            tokio::select! {
+                biased;
+                // Each branch is cancel safe: what is not chosen stays where it is.
+                Some((id, answer)) = self.calls.next() => self.on_answer(id, answer),
+                fetched = fetched(&mut self.fetch) => self.on_fetched(fetched),
+                () = shared.wake.notified() => {}
+                () = sleep_until(&shared.env, wake_at) => {}
+            }
+        }
+    }
+
+    /// Does all that is due now. Returns when to wake by itself, `None` if it is done for good.
+    #[expect(
+        clippy::option_option,
+        reason = "done for good, or until when to sleep"
+    )]
+    fn turn(&mut self) -> Option<Option<Instant>> {
+        let now = self.shared.env.now();
+        let (phase, groups, expired) = {
+            let mut core = self.shared.lock();
+            (core.phase, core.take_due(now), core.take_expired_held(now))
+        };
+        for group in groups {
+            for parcel in group.seal(&self.routing, &self.limits) {
+                self.admit(parcel);
+            }
+        }
+        for group in expired {
+            for mut parcel in group.seal(&Routing::Loose, &self.limits) {
+                parcel.cause = self.fetch_error.clone().map(Cause::Request);
+                self.settlement.failed(&parcel, DeliveryErrorKind::Expired);
+            }
+        }
+        self.expire_and_retry(now);
+        self.start_calls(now);
+        self.settlement.book(&self.shared);
+
+        let outstanding = self.shared.lock().outstanding();
+        match phase {
+            Phase::Stopping | Phase::Ended => return None,
+            Phase::Draining if outstanding == 0 => return None,
+            Phase::Draining | Phase::Open => {}
+        }
+        let never_fetched = self.map.is_none() && self.fetch_error.is_none();
+        let wanted = outstanding > 0 || never_fetched;
+        if wanted {
+            self.start_fetch(now);
+        }
+        let own = [
+            self.retries.next(),
+            self.collector.next_expiry(),
+            self.collector.next_call().filter(|_| self.may_call()),
+            self.refresh.due().filter(|_| wanted),
+        ];
+        let own = own.into_iter().flatten().min();
+        Some(self.shared.lock().arm(own))
+    }
+
+    /// Takes a parcel that is new.
+    fn admit(&mut self, parcel: Parcel) {
+        let limit = self.shared.lock().max_record_bytes;
+        if !parcel.is_aggregate() && parcel.room() > limit {
+            // It was accepted before the stream had said what it takes.
+            let size = parcel.room();
+            let cause = Cause::TooLarge(SendErrorKind::TooLarge { size, limit });
+            self.settlement
+                .failed_by(parcel, DeliveryErrorKind::Rejected, cause);
+            return;
+        }
+        self.collector.put(parcel);
+    }
+
+    fn expire_and_retry(&mut self, now: Instant) {
+        for mut parcel in self.retries.take_due(now) {
+            if parcel.expires() <= now {
+                self.settlement.failed(&parcel, DeliveryErrorKind::Expired);
+            } else {
+                parcel.due = now;
+                self.collector.put(parcel);
+            }
+        }
+        for stray in self.retries.take_expired_strays(now) {
+            self.settlement
+                .failed(&stray.parcel, DeliveryErrorKind::Expired);
+        }
+        for parcel in self.collector.take_expired(now) {
+            self.settlement.failed(&parcel, DeliveryErrorKind::Expired);
+        }
+    }
+
+    fn may_call(&self) -> bool {
+        self.in_flight.len() < self.settings.max_requests_in_flight
+    }
+
+    fn start_calls(&mut self, now: Instant) {
+        while self.may_call()
+            && let Some(mut parcels) = self.collector.take_call(now)
+        {
+            for parcel in &mut parcels {
+                if parcel.attempts > 0 {
+                    self.settlement.counts.kinesis_records_retried += 1;
+                }
+                parcel.attempts += 1;
+            }
+            let id = self.next_call;
+            self.next_call += 1;
+            let stream = &self.shared.ledger.stream;
+            self.calls
+                .push(Call::start(id, &self.kinesis, stream, &parcels));
+            self.in_flight.insert(id, parcels);
+            self.settlement.counts.put_records_calls += 1;
+        }
+    }
+
+    fn on_answer(&mut self, id: u64, answer: Result<Answer, TaskError>) {
+        let Some(parcels) = self.in_flight.remove(&id) else {
+            return;
+        };
+        let now = self.shared.env.now();
+        match split(parcels, answer) {
+            Split::Halves(first, second) => {
+                self.collector.put_half(first);
+                self.collector.put_half(second);
+            }
+            Split::Each(fates) => {
+                for (parcel, fate) in fates {
+                    self.on_fate(parcel, fate, now);
+                }
+            }
+        }
+    }
+
+    fn on_fate(&mut self, mut parcel: Parcel, fate: Fate, now: Instant) {
+        match fate {
+            Fate::Landed(landing) => self.on_landed(parcel, landing, now),
+            Fate::Retry(cause, written) => {
+                parcel.cause = Some(cause);
+                parcel.written = parcel.written.max(written);
+                self.retry(parcel, now);
+            }
+            Fate::Rejected(cause) => {
+                self.settlement
+                    .failed_by(parcel, DeliveryErrorKind::Rejected, cause);
+            }
+        }
+    }
+
+    /// The service has stored a parcel. That counts if consumers can read it there.
+    fn on_landed(&mut self, parcel: Parcel, landing: PutSuccess, now: Instant) {
+        self.settlement.counts.kinesis_records_put += 1;
+        self.settlement.counts.bytes_put += parcel.size() as u64;
+        let expected = parcel
+            .target
+            .as_ref()
+            .is_none_or(|target| target.shard_id == landing.shard_id);
+        if !expected {
+            self.refresh.need(now);
+        }
+        let believed = parcel
+            .target
+            .as_ref()
+            .is_some_and(|target| self.routing.serves(target));
+        match judge(&parcel, &landing, self.map.as_deref()) {
+            Judgement::Fits => self.settlement.stored(&parcel, landing),
+            // The map knows better by now than when the parcel was packed.
+            Judgement::WrongShard if !believed => self.on_wrong_shard(parcel, &landing, now),
+            // By the map it should not have landed there: only a newer one can explain that.
+            Judgement::WrongShard | Judgement::Unknown => {
+                let mut parcel = parcel;
+                parcel.written = Written::Unknown;
+                parcel.cause = Some(Cause::WrongShard(WrongShard::new(landing.shard_id.clone())));
+                self.retries.keep_stray(Stray { parcel, landing });
+            }
+        }
+    }
+
+    /// Consumers may drop the aggregate where it is: all of it is sent again.
+    fn on_wrong_shard(&mut self, mut parcel: Parcel, landing: &PutSuccess, now: Instant) {
+        self.settlement.counts.wrong_shard_resends += 1;
+        tracing::debug!(
+            stream = %self.shared.ledger.stream,
+            shard_id = %landing.shard_id,
+            records = parcel.records.len(),
+            "an aggregate was stored by a shard that does not own all of its records, sending it again"
+        );
+        // The copy stays on the stream.
+        parcel.written = Written::Unknown;
+        parcel.cause = Some(Cause::WrongShard(WrongShard::new(landing.shard_id.clone())));
+        for parcel in parcel.repack(&self.routing, &self.limits) {
+            self.retry(parcel, now);
+        }
+    }
+
+    fn retry(&mut self, mut parcel: Parcel, now: Instant) {
+        let delays = parcel
+            .delays
+            .get_or_insert_with(|| Box::new(RetryPolicy::data_path().delays(&self.shared.env)));
+        let delay = delays.next_delay();
+        for parcel in parcel.reroute(&self.routing, &self.limits) {
+            self.retries.delay(parcel, now, delay);
+        }
+    }
+
+    fn start_fetch(&mut self, now: Instant) {
+        if !self.refresh.begin(now) {
+            return;
+        }
+        // A stray may lie on a shard that was closed meanwhile, which only the full list tells.
+        let filter = if self.retries.has_strays() {
+            ShardFilter::All
+        } else {
+            ShardFilter::AtLatest
+        };
+        let stream = self.shared.ledger.stream.clone();
+        let fetch = fetch(self.kinesis.clone(), stream, filter);
+        self.fetch = Some(self.shared.env.spawn(fetch));
+    }
+
+    fn on_fetched(&mut self, fetched: Result<Fetched, TaskError>) {
+        self.fetch = None;
+        let now = self.shared.env.now();
+        let Ok(Fetched { shards, summary }) = fetched else {
+            let delay = self.next_fetch_delay();
+            self.refresh.failed(now, delay);
+            return;
+        };
+        let described = self.on_described(summary);
+        let shards = match shards {
+            // A stream that is being made has no shards yet.
+            Ok(shards) if !shards.iter().any(shardwise_types::Shard::is_open) => Ok(None),
+            Ok(shards) => Ok(Some(Arc::new(ShardMap::new(shards)))),
+            Err(error) => Err(error),
+        };
+        match shards {
+            Ok(Some(map)) => {
+                self.settlement.counts.shard_map_refreshes += 1;
+                self.map = Some(map.clone());
+                self.fetch_error = None;
+                if described {
+                    self.fetch_delays = None;
+                    self.refresh.succeeded(now);
+                } else {
+                    let delay = self.next_fetch_delay();
+                    self.refresh.failed(now, delay);
+                }
+                self.choose_routing();
+                self.judge_strays(&map, now);
+            }
+            Ok(None) => {
+                let delay = self.next_fetch_delay();
+                self.refresh.failed(now, delay);
+            }
+            Err(error) => self.on_no_shards(error, now),
+        }
+    }
+
+    /// Notes what the stream says of itself. Returns whether it has said all that it will.
+    fn on_described(&mut self, summary: Option<Result<StreamSummary, Error>>) -> bool {
+        let failure = match summary {
+            Some(Ok(summary)) => {
+                let auto = summary.record_distribution_strategy.as_deref() == Some("AUTO");
+                self.distribution = if auto {
+                    Distribution::Auto
+                } else {
+                    Distribution::ByPartitionKey
+                };
+                self.set_record_limit(summary.max_record_bytes);
+                return true;
+            }
+            Some(Err(error)) => Some(error),
+            None => None,
+        };
+        if self.distribution == Distribution::Unknown {
+            self.set_record_limit(None);
+        }
+        // What it said before still counts: if that has changed, records land where they should
+        // not, and that is noticed.
+        failure.is_some_and(|error| !error.is_retryable())
+    }
+
+    fn set_record_limit(&self, said: Option<usize>) {
+        let limit = self
+            .settings
+            .max_record_bytes
+            .unwrap_or_else(|| said.unwrap_or(RECORD_MAX_BYTES_DEFAULT))
+            .min(self.settings.max_buffered_bytes);
+        self.shared.lock().max_record_bytes = limit;
+    }
+
+    /// The shards could not be listed.
+    fn on_no_shards(&mut self, error: Error, now: Instant) {
+        let kind = error.kind();
+        let error = Arc::new(error);
+        self.fetch_error = Some(error.clone());
+        let passing = error.is_retryable() || kind == ErrorKind::ResourceInUse;
+        let delay = match kind {
+            ErrorKind::ResourceNotFound => UNKNOWN_STREAM_SPACING,
+            _ if passing => self.next_fetch_delay(),
+            _ => self.settings.shard_map_refresh,
+        };
+        self.refresh.failed(now, delay);
+        if self.map.is_some() || passing {
+            // The last good map serves on; without one records are held.
+            return;
+        }
+        if kind == ErrorKind::ResourceNotFound {
+            let held = self.shared.lock().take_held();
+            for group in held {
+                for parcel in group.seal(&Routing::Loose, &self.limits) {
+                    let cause = Cause::Request(error.clone());
+                    self.settlement
+                        .failed_by(parcel, DeliveryErrorKind::Rejected, cause);
+                }
+            }
+            return;
+        }
+        self.choose_routing();
+    }
+
+    /// Routes by the map and the distribution as they are known now.
+    fn choose_routing(&mut self) {
+        let assumed = self.settings.assume_partition_key_distribution;
+        let off = match (self.distribution, &self.map) {
+            _ if !self.settings.aggregation => Some(AggregationOff::Disabled),
+            (Distribution::Auto, _) => Some(AggregationOff::AutoDistribution),
+            (Distribution::Unknown, _) if !assumed => Some(AggregationOff::DistributionUnknown),
+            (_, None) => Some(AggregationOff::ShardsUnknown),
+            (_, Some(_)) => None,
+        };
+        let routing = match (&self.map, off) {
+            (Some(map), None) => Routing::Aggregate(map.clone()),
+            _ => Routing::Loose,
+        };
+        self.set_routing(routing, off);
+    }
+
+    fn set_routing(&mut self, routing: Routing, off: Option<AggregationOff>) {
+        self.routing = routing;
+        let (displaced, before) = {
+            let mut core = self.shared.lock();
+            let before = std::mem::replace(&mut core.stats.aggregation_off, off);
+            (core.route(self.routing.clone()), before)
+        };
+        let stream = &self.shared.ledger.stream;
+        match off {
+            Some(reason) if before != off && reason != AggregationOff::Disabled => {
+                tracing::warn!(%stream, ?reason, "records are not aggregated");
+            }
+            None if before.is_some() => tracing::info!(%stream, "records are aggregated again"),
+            _ => {}
+        }
+        self.collector.reroute(&self.routing, &self.limits);
+        self.retries.reroute(&self.routing, &self.limits);
+        for group in displaced {
+            for parcel in group.seal(&self.routing, &self.limits) {
+                self.admit(parcel);
+            }
+        }
+    }
+
+    fn judge_strays(&mut self, map: &ShardMap, now: Instant) {
+        for (Stray { parcel, landing }, judgement) in self.retries.judge_strays(map) {
+            if judgement == Judgement::Fits {
+                self.settlement.stored(&parcel, landing);
+            } else {
+                self.on_wrong_shard(parcel, &landing, now);
+            }
+        }
+        if self.retries.has_strays() {
+            let delay = self.next_fetch_delay();
+            self.refresh.failed(now, delay);
+        }
+    }
+
+    fn next_fetch_delay(&mut self) -> Duration {
+        self.fetch_delays
+            .get_or_insert_with(|| RetryPolicy::control_plane().delays(&self.shared.env))
+            .next_delay()
+    }
+}
+
+/// However the engine ends, with its producer's last clone, with the runtime, by a panic: every
+/// record that it has gets an outcome.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let now = self.shared.env.now();
+        let (phase, groups, dismissed) = {
+            let mut core = self.shared.lock();
+            let phase = std::mem::replace(&mut core.phase, Phase::Ended);
+            (phase, core.take_all(now), core.room().dismiss())
+        };
+        dismissed.into_iter().for_each(std::task::Waker::wake);
+
+        let (delayed, strays) = self.retries.take_all();
+        let mut unsent: Vec<Parcel> = Vec::new();
+        for mut parcel in std::mem::take(&mut self.in_flight).into_values().flatten() {
+            parcel.written = Written::Unknown;
+            unsent.push(parcel);
+        }
+        unsent.extend(strays.into_iter().map(|stray| stray.parcel));
+        unsent.extend(delayed);
+        unsent.extend(self.collector.take_all());
+        for group in groups {
+            unsent.extend(group.seal(&Routing::Loose, &self.limits));
+        }
+        let mut report = Vec::new();
+        for parcel in &unsent {
+            self.settlement.failed(parcel, DeliveryErrorKind::Stopped);
+            if phase == Phase::Stopping {
+                report.extend(
+                    parcel
+                        .records
+                        .iter()
+                        .map(|record| Unsent::new(Record::from(record.clone()), parcel.written)),
+                );
+            }
+        }
+        let records: usize = unsent.iter().map(|parcel| parcel.records.len()).sum();
+        if records > 0 && phase != Phase::Stopping {
+            tracing::warn!(
+                stream = %self.shared.ledger.stream,
+                records,
+                "the producer was dropped with records that were not sent"
+            );
+        }
+        self.settlement.book(&self.shared);
+        self.shared.lock().unsent.extend(report);
+        self.shared.progress.notify_waiters();
+    }
+}
+
+/// What a fetch brought; pending for ever if none runs.
+async fn fetched(fetch: &mut Option<Task<Fetched>>) -> Result<Fetched, TaskError> {
+    match fetch {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(env: &Env, wake_at: Option<Instant>) {
+    match wake_at {
+        Some(at) => env.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
