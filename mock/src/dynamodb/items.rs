@@ -33,11 +33,12 @@ impl DynamoDb {
         let fields = ["ProjectionExpression"];
         let mut expressions = Expressions::take(&mut members, &fields, &["AttributesToGet"])?;
         let projection = expressions.projection("ProjectionExpression")?;
-        expressions.finish()?;
+        let nested = expressions.finish()?;
         members.finish()?;
 
         self.with_table(&name, |table| {
             let key = table.schema.key_of_request(&key)?;
+            table.check_nested(&nested)?;
             let item = table.items.get(&key);
             let mut answer = json!({});
             if let Some(item) = item {
@@ -56,13 +57,14 @@ impl DynamoDb {
         let item = take_item(&mut members, "Item")?;
         let (write, mut expressions) = self.take_write(&mut members, &["ConditionExpression"])?;
         let write = write.with_condition(&mut expressions)?;
-        expressions.finish()?;
+        let nested = expressions.finish()?;
         members.finish()?;
         write.check_returns_old()?;
         check_size(&item, "Item size has exceeded the maximum allowed size")?;
 
         self.with_table(&write.table, |table| {
             let key = table.schema.key_of_item(&item)?;
+            table.check_nested(&nested)?;
             check_index_keys(table, &item)?;
             let old = table.items.get(&key);
             write.check(old)?;
@@ -76,12 +78,13 @@ impl DynamoDb {
         let key = take_item(&mut members, "Key")?;
         let (write, mut expressions) = self.take_write(&mut members, &["ConditionExpression"])?;
         let write = write.with_condition(&mut expressions)?;
-        expressions.finish()?;
+        let nested = expressions.finish()?;
         members.finish()?;
         write.check_returns_old()?;
 
         self.with_table(&write.table, |table| {
             let key = table.schema.key_of_request(&key)?;
+            table.check_nested(&nested)?;
             let old = table.items.get(&key);
             write.check(old)?;
             let consumed = Consumed::write(table, old, None);
@@ -96,7 +99,7 @@ impl DynamoDb {
         let (write, mut expressions) = self.take_write(&mut members, &fields)?;
         let update = expressions.update("UpdateExpression")?;
         let write = write.with_condition(&mut expressions)?;
-        expressions.finish()?;
+        let nested = expressions.finish()?;
         let legacy_update = legacy::attribute_updates(&mut members)?;
         members.finish()?;
         let update = update.or(legacy_update).unwrap_or_else(Update::nothing);
@@ -104,6 +107,7 @@ impl DynamoDb {
         self.with_table(&write.table, |table| {
             let item_key = table.schema.key_of_request(&key)?;
             check_keys_untouched(table, &update)?;
+            table.check_nested(&nested)?;
             let old = table.items.get(&item_key);
             write.check(old)?;
             let new = update.apply(old.unwrap_or(&key))?;

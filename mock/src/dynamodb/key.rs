@@ -130,6 +130,18 @@ pub(super) struct KeyAttribute {
 }
 
 impl KeyAttribute {
+    /// The value, if it is one that a key can have.
+    pub(super) fn not_empty(&self, value: KeyValue) -> Result<KeyValue, Failure> {
+        match value.emptiness() {
+            None => Ok(value),
+            Some(kind) => Err(Failure::validation(format!(
+                "One or more parameter values are not valid. The AttributeValue for a key \
+                 attribute cannot contain an empty {kind} value. Key: {}",
+                self.name
+            ))),
+        }
+    }
+
     /// Checks the value that an item has for this attribute of an index.
     pub(super) fn check_in_index(
         &self,
@@ -227,17 +239,7 @@ impl KeySchema {
         &self,
         value: impl Fn(&KeyAttribute) -> Result<KeyValue, Failure>,
     ) -> Result<ItemKey, Failure> {
-        let checked = |attribute: &KeyAttribute| {
-            let value = value(attribute)?;
-            match value.emptiness() {
-                None => Ok(value),
-                Some(kind) => Err(Failure::validation(format!(
-                    "One or more parameter values are not valid. The AttributeValue for a key \
-                     attribute cannot contain an empty {kind} value. Key: {}",
-                    attribute.name
-                ))),
-            }
-        };
+        let checked = |attribute: &KeyAttribute| attribute.not_empty(value(attribute)?);
         let hash = checked(&self.hash)?;
         if hash.len() > MAX_HASH_KEY {
             return Err(Failure::invalid_parameters(

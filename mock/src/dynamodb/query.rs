@@ -48,7 +48,7 @@ impl DynamoDb {
         let condition = expressions.condition("KeyConditionExpression")?;
         let request = PageRequest::take(&mut members, &mut expressions)?;
         let forward = members.boolean("ScanIndexForward")?.unwrap_or(true);
-        expressions.finish()?;
+        let nested = expressions.finish()?;
         members.finish()?;
         let tests = tests(condition.ok_or_else(|| {
             Failure::validation(
@@ -59,6 +59,7 @@ impl DynamoDb {
 
         let now = self.env.now();
         self.with_table(&name, |table| {
+            table.check_nested(&nested)?;
             let index = request.find_index(table, now)?;
             let schema = index.map_or(&table.schema, |index| &index.schema);
             let condition = KeyCondition::new(tests, schema)?;
@@ -161,9 +162,10 @@ impl Test<KeyValue> {
 /// A test with values of the attribute's type.
 fn typed(test: Test<AttributeValue>, attribute: &KeyAttribute) -> Result<Test<KeyValue>, Failure> {
     let value = |value: AttributeValue| {
-        KeyValue::of(&value, attribute.key_type).ok_or_else(|| {
+        let value = KeyValue::of(&value, attribute.key_type).ok_or_else(|| {
             Failure::invalid_parameters("Condition parameter type does not match schema type")
-        })
+        })?;
+        attribute.not_empty(value)
     };
     Ok(match test {
         Test::Compare(comparator, other) => Test::Compare(comparator, value(other)?),

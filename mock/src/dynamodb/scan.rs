@@ -18,11 +18,12 @@ impl DynamoDb {
         let mut expressions = Expressions::take(&mut members, &fields, &legacy)?;
         let request = PageRequest::take(&mut members, &mut expressions)?;
         let segment = take_segment(&mut members)?;
-        expressions.finish()?;
+        let nested = expressions.finish()?;
         members.finish()?;
 
         let now = self.env.now();
         self.with_table(&name, |table| {
+            table.check_nested(&nested)?;
             let index = request.find_index(table, now)?;
             let start = request.start_key(table, index)?;
             if let (Some((key, _)), Some((segment, total))) = (&start, segment)

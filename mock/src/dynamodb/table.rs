@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 use shardwise_env::Instant;
 
+use super::error::Failure;
 use super::key::{ItemKey, KeyAttribute, KeySchema, KeyValue};
 use super::value::{Item, item_size};
 
@@ -141,6 +142,23 @@ impl Table {
 
     pub(super) fn index(&self, name: &str) -> Option<&Index> {
         self.indexes.iter().find(|index| index.name == name)
+    }
+
+    /// Refuses attributes that an expression looks into, where they are keys.
+    pub(super) fn check_nested(&self, nested: &BTreeSet<String>) -> Result<(), Failure> {
+        let index_key = |name: &str| self.indexes.iter().any(|index| index.schema.has(name));
+        let refused = nested.iter().find_map(|name| match name {
+            name if self.schema.has(name) => Some(("Key", name)),
+            name if index_key(name) => Some(("IndexKey", name)),
+            _ => None,
+        });
+        match refused {
+            Some((kind, name)) => Err(Failure::validation(format!(
+                "Key attributes must be scalars; list random access '[]' and map lookup '.' are \
+                 not allowed: {kind}: {name}"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// All rows of the table or of an index, in order, after a given one.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::super::value::{AttributeValue, Item};
+use crate::dynamodb::value::{AttributeValue, Item};
 
 /// An expression as written, with its placeholders.
 ///
@@ -77,7 +77,7 @@ pub(super) struct RawSection {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Comparator {
+pub(in crate::dynamodb) enum Comparator {
     Equal,
     NotEqual,
     Less,
@@ -96,7 +96,7 @@ impl Comparator {
         Self::GreaterOrEqual,
     ];
 
-    pub(in super::super) fn symbol(self) -> &'static str {
+    pub(in crate::dynamodb) fn symbol(self) -> &'static str {
         match self {
             Self::Equal => "=",
             Self::NotEqual => "<>",
@@ -108,7 +108,7 @@ impl Comparator {
     }
 
     /// The comparator with its operands exchanged.
-    pub(in super::super) fn mirrored(self) -> Self {
+    pub(in crate::dynamodb) fn mirrored(self) -> Self {
         match self {
             Self::Equal | Self::NotEqual => self,
             Self::Less => Self::Greater,
@@ -121,22 +121,22 @@ impl Comparator {
 
 /// Where a value stands in an item.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in super::super) struct Path {
+pub(in crate::dynamodb) struct Path {
     /// The attribute.
-    pub(in super::super) head: String,
+    pub(in crate::dynamodb) head: String,
     /// The way inside it.
-    pub(in super::super) rest: Vec<Element>,
+    pub(in crate::dynamodb) rest: Vec<Element>,
 }
 
 /// One step into a map or a list.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in super::super) enum Element {
+pub(in crate::dynamodb) enum Element {
     Name(String),
     Index(usize),
 }
 
 impl Path {
-    pub(in super::super) fn attribute(name: impl Into<String>) -> Self {
+    pub(in crate::dynamodb) fn attribute(name: impl Into<String>) -> Self {
         Self {
             head: name.into(),
             rest: Vec::new(),
@@ -144,7 +144,7 @@ impl Path {
     }
 
     /// The value there.
-    pub(in super::super) fn find<'a>(&self, item: &'a Item) -> Option<&'a AttributeValue> {
+    pub(in crate::dynamodb) fn find<'a>(&self, item: &'a Item) -> Option<&'a AttributeValue> {
         let head = item.get(&self.head)?;
         self.rest
             .iter()
@@ -171,7 +171,7 @@ impl fmt::Display for Path {
 
 /// A value in a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) enum Operand {
+pub(in crate::dynamodb) enum Operand {
     Path(Path),
     Value(AttributeValue),
     Size(Box<Self>),
@@ -179,7 +179,7 @@ pub(in super::super) enum Operand {
 
 /// What is true or false of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) enum Condition {
+pub(in crate::dynamodb) enum Condition {
     Or(Vec<Self>),
     And(Vec<Self>),
     Not(Box<Self>),
@@ -196,7 +196,7 @@ pub(in super::super) enum Condition {
 
 impl Condition {
     /// The attributes that it looks at.
-    pub(in super::super) fn attributes(&self) -> BTreeSet<&str> {
+    pub(in crate::dynamodb) fn attributes(&self) -> BTreeSet<&str> {
         match self {
             Self::Or(terms) | Self::And(terms) => terms.iter().flat_map(Self::attributes).collect(),
             Self::Not(inner) => inner.attributes(),
@@ -229,7 +229,7 @@ impl Operand {
 
 /// What an update does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) enum Action {
+pub(in crate::dynamodb) enum Action {
     Set(Path, SetValue),
     Remove(Path),
     Add(Path, AttributeValue),
@@ -237,7 +237,7 @@ pub(in super::super) enum Action {
 }
 
 impl Action {
-    pub(in super::super) fn path(&self) -> &Path {
+    pub(in crate::dynamodb) fn path(&self) -> &Path {
         match self {
             Self::Set(path, _)
             | Self::Remove(path)
@@ -249,7 +249,7 @@ impl Action {
 
 /// The right side of an assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) enum SetValue {
+pub(in crate::dynamodb) enum SetValue {
     Path(Path),
     Value(AttributeValue),
     Plus(Box<Self>, Box<Self>),

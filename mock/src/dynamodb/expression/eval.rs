@@ -6,13 +6,13 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::super::number::Number;
-use super::super::value::{AttributeValue, Item};
 use super::ast::{Comparator, Condition, Operand};
+use crate::dynamodb::number::Number;
+use crate::dynamodb::value::{AttributeValue, Item};
 
 impl Condition {
     /// Whether it holds; an item that does not exist is an empty one.
-    pub(in super::super) fn holds(&self, item: &Item) -> bool {
+    pub(in crate::dynamodb) fn holds(&self, item: &Item) -> bool {
         match self {
             Self::Or(terms) => terms.iter().any(|term| term.holds(item)),
             Self::And(terms) => terms.iter().all(|term| term.holds(item)),
@@ -65,7 +65,10 @@ impl Operand {
 }
 
 /// The order of two values, if they have one.
-pub(in super::super) fn order(left: &AttributeValue, right: &AttributeValue) -> Option<Ordering> {
+pub(in crate::dynamodb) fn order(
+    left: &AttributeValue,
+    right: &AttributeValue,
+) -> Option<Ordering> {
     match (left, right) {
         (AttributeValue::S(left), AttributeValue::S(right)) => Some(left.cmp(right)),
         (AttributeValue::N(left), AttributeValue::N(right)) => Some(left.cmp(right)),

@@ -15,9 +15,9 @@ mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::error::Failure;
-use super::members::Members;
-use super::value::{AttributeValue, ValueError};
+use crate::dynamodb::error::Failure;
+use crate::dynamodb::members::Members;
+use crate::dynamodb::value::{AttributeValue, ValueError};
 
 pub(super) use ast::{Action, Comparator, Condition, Operand, Path, SetValue};
 pub(super) use eval::order;
@@ -31,6 +31,8 @@ pub(super) struct Placeholders {
     values: BTreeMap<String, AttributeValue>,
     used_names: BTreeSet<String>,
     used_values: BTreeSet<String>,
+    /// The attributes that an expression looks into.
+    nested: BTreeSet<String>,
 }
 
 /// The expressions of one request, taken out of its members before the table is looked at.
@@ -101,20 +103,23 @@ impl Expressions {
         })
     }
 
-    /// Refuses names and values that no expression has used.
-    pub(super) fn finish(self) -> Result<(), Failure> {
+    /// Refuses names and values that no expression has used; returns the attributes that an
+    /// expression looks into, which may not be keys.
+    pub(super) fn finish(self) -> Result<BTreeSet<String>, Failure> {
         let Placeholders {
             names,
             values,
             used_names,
             used_values,
+            nested,
         } = self.placeholders;
         check_used("ExpressionAttributeNames", names.into_keys(), &used_names)?;
         check_used(
             "ExpressionAttributeValues",
             values.into_keys(),
             &used_values,
-        )
+        )?;
+        Ok(nested)
     }
 
     fn read<T>(
@@ -137,6 +142,13 @@ impl Placeholders {
         let name = self.names.get(placeholder)?;
         self.used_names.insert(placeholder.to_owned());
         Some(name.clone())
+    }
+
+    /// Notes a path, if it leads into an attribute.
+    fn note_path(&mut self, path: &Path) {
+        if !path.rest.is_empty() {
+            self.nested.insert(path.head.clone());
+        }
     }
 
     fn value(&mut self, placeholder: &str) -> Option<AttributeValue> {
@@ -162,7 +174,7 @@ fn take_names(
     json.into_iter()
         .map(|(key, value)| match value {
             serde_json::Value::String(name) => Ok((key, name)),
-            other => Err(super::value::mismatch(&other, "String").into()),
+            other => Err(crate::dynamodb::value::mismatch(&other, "String").into()),
         })
         .collect()
 }

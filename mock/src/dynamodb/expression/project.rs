@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::super::value::{AttributeValue, Item};
 use super::ast::{Element, Path};
+use crate::dynamodb::value::{AttributeValue, Item};
 
 /// The paths of a projection as a tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in super::super) struct Projection {
+pub(in crate::dynamodb) struct Projection {
     attributes: BTreeMap<String, Cut>,
 }
 
@@ -18,7 +18,7 @@ struct Cut {
 }
 
 impl Projection {
-    pub(in super::super) fn new<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
+    pub(in crate::dynamodb) fn new<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
         let mut projection = Self::default();
         for path in paths {
             let head = projection.attributes.entry(path.head.clone()).or_default();
@@ -30,12 +30,12 @@ impl Projection {
     }
 
     /// The attributes of which something is wanted.
-    pub(in super::super) fn attributes(&self) -> impl Iterator<Item = &String> {
+    pub(in crate::dynamodb) fn attributes(&self) -> impl Iterator<Item = &String> {
         self.attributes.keys()
     }
 
     /// The part of the item that is named; what is not there is left out.
-    pub(in super::super) fn apply(&self, item: &Item) -> Item {
+    pub(in crate::dynamodb) fn apply(&self, item: &Item) -> Item {
         self.attributes
             .iter()
             .filter_map(|(name, cut)| Some((name.clone(), cut.apply(item.get(name)?)?)))

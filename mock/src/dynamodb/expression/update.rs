@@ -4,21 +4,21 @@
 //! elements deleted, and last whatever is removed goes, from the end of a list to its beginning,
 //! so that list indexes mean the positions before the update.
 
-use super::super::error::Failure;
-use super::super::number::{Number, NumberError};
-use super::super::value::{AttributeValue, Item};
 use super::ast::{Action, Element, Path, SetValue};
+use crate::dynamodb::error::Failure;
+use crate::dynamodb::number::{Number, NumberError};
+use crate::dynamodb::value::{AttributeValue, Item};
 
 /// The actions of an update, and what to say if a value has the wrong type for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Update {
-    pub(in super::super) actions: Vec<Action>,
-    pub(in super::super) mismatch: &'static str,
+pub(in crate::dynamodb) struct Update {
+    pub(in crate::dynamodb) actions: Vec<Action>,
+    pub(in crate::dynamodb) mismatch: &'static str,
 }
 
 impl Update {
     /// An update that changes nothing.
-    pub(in super::super) fn nothing() -> Self {
+    pub(in crate::dynamodb) fn nothing() -> Self {
         Self {
             actions: Vec::new(),
             mismatch: "",
@@ -26,13 +26,13 @@ impl Update {
     }
 
     /// Whether it only takes away; such an update does not create an item.
-    pub(in super::super) fn only_removes(&self) -> bool {
+    pub(in crate::dynamodb) fn only_removes(&self) -> bool {
         let removes = |action: &Action| matches!(action, Action::Remove(_) | Action::Delete(..));
         !self.actions.is_empty() && self.actions.iter().all(removes)
     }
 
     /// The item after the update.
-    pub(in super::super) fn apply(&self, old: &Item) -> Result<Item, Failure> {
+    pub(in crate::dynamodb) fn apply(&self, old: &Item) -> Result<Item, Failure> {
         let mut item = old.clone();
         // By path, so that two elements set beyond the end of a list keep their order.
         let mut actions = self.actions.iter().collect::<Vec<_>>();

@@ -1,3 +1,5 @@
+//! Conditions and updates: what they do, what is refused and in which words.
+
 use super::*;
 
 /// An item with something of every type.

@@ -1,3 +1,5 @@
+//! Items and their values: GetItem, PutItem, UpdateItem, DeleteItem.
+
 use super::*;
 
 #[test]
@@ -410,4 +412,67 @@ fn capacity_is_answered_when_asked_for() {
         ok(&db, "DeleteItem", request)["ConsumedCapacity"],
         json!({"TableName": "leases", "CapacityUnits": 5.0, "Table": {"CapacityUnits": 5.0}})
     );
+}
+
+#[test]
+fn keys_are_scalars() {
+    let db = with_leases();
+    let text = "Key attributes must be scalars; list random access '[]' and map lookup '.' are \
+                not allowed: Key: leaseKey";
+    for (operation, field) in [
+        ("DeleteItem", "ConditionExpression"),
+        ("GetItem", "ProjectionExpression"),
+    ] {
+        let expression = match field {
+            "ProjectionExpression" => "leaseKey[0]",
+            _ => "attribute_exists(leaseKey.x)",
+        };
+        let request = update("shard", json!({field: expression}));
+        assert_eq!(invalid(&db, operation, request), text);
+    }
+    let request = json!({
+        "TableName": "leases", "FilterExpression": "attribute_exists(leaseKey.x)",
+    });
+    assert_eq!(invalid(&db, "Scan", request), text);
+}
+
+#[test]
+fn threads_do_not_lose_each_others_updates() {
+    let db = with_leases();
+    let add = json!({
+        "UpdateExpression": "ADD n :one", "ExpressionAttributeValues": {":one": {"N": "1"}},
+    });
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..250 {
+                    ok(&db, "UpdateItem", update("shard", add.clone()));
+                }
+            });
+        }
+    });
+    assert_eq!(get(&db, "shard"), Some(json!({"n": {"N": "1000"}})));
+}
+
+#[test]
+fn one_of_many_wins_a_condition() {
+    let db = with_leases();
+    let take = |owner: usize| {
+        let request = update(
+            "shard",
+            json!({
+                "UpdateExpression": "SET leaseOwner = :me",
+                "ConditionExpression": "attribute_not_exists(leaseOwner)",
+                "ExpressionAttributeValues": {":me": {"S": owner.to_string()}},
+            }),
+        );
+        call(&db, "UpdateItem", request).is_ok()
+    };
+    let winners = std::thread::scope(|scope| {
+        let threads = (0..8).map(|owner| scope.spawn(move || take(owner)));
+        let threads = threads.collect::<Vec<_>>();
+        let won = threads.into_iter().map(|thread| thread.join().unwrap());
+        won.filter(|won| *won).count()
+    });
+    assert_eq!(winners, 1);
 }

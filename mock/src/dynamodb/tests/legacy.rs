@@ -1,3 +1,5 @@
+//! `Expected` and `AttributeUpdates`, as the Java KCL writes with them.
+
 use super::*;
 
 fn expected(conditions: &Value) -> Value {

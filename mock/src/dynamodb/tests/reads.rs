@@ -1,3 +1,5 @@
+//! Scan and Query: pages, segments, keys, filters, indexes.
+
 use super::*;
 
 fn keys(answer: &Value) -> Vec<String> {
@@ -362,6 +364,9 @@ fn key_conditions_that_cannot_be_looked_up_are_refused() {
         "Either the KeyConditions or KeyConditionExpression parameter must be specified in the \
          request."
     );
+    let empty = json!({"ExpressionAttributeValues": {":s1": {"S": ""}}});
+    let message = invalid(&db, "Query", query("streamName = :s1", empty));
+    assert!(message.ends_with("cannot contain an empty string value. Key: streamName"));
     let start = json!({"ExclusiveStartKey": {"streamName": {"S": "s2"}, "seq": {"N": "1"}}});
     assert_eq!(
         invalid(&db, "Query", query("streamName = :s1", start.clone())),

@@ -1,3 +1,5 @@
+//! Tables and indexes: their states, their descriptions, what is refused.
+
 use super::*;
 
 use shardwise_env::Simulation;
