@@ -48,6 +48,22 @@ pub struct ChildShard {
     pub hash_key_range: HashKeyRange,
 }
 
+impl ChildShard {
+    /// A child as GetRecords would tell it, for whoever knows it from ListShards.
+    #[must_use]
+    pub fn new(
+        shard_id: ShardId,
+        parent_shards: Vec<ShardId>,
+        hash_key_range: HashKeyRange,
+    ) -> Self {
+        Self {
+            shard_id,
+            parent_shards,
+            hash_key_range,
+        }
+    }
+}
+
 /// The answer of GetRecords.
 ///
 /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html>
