@@ -220,7 +220,8 @@ fn refused(seen: &Lease, me: &Me, intent: &Intent, row: Box<Lease>) -> Verdict {
     }
 }
 
-fn loss(row: &Lease, me: &Me) -> Loss {
+/// Whose the lease is, if it is not mine.
+pub(super) fn loss(row: &Lease, me: &Me) -> Loss {
     match row.actual_owner() {
         None => Loss::Freed,
         // Without an incarnation nobody claimed it, so there need not be another process.

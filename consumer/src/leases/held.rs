@@ -79,6 +79,12 @@ impl Held {
         self.holder().renew_at()
     }
 
+    /// A look at the table showed this row, perhaps an old one. If another worker has taken the
+    /// lease, it is lost at once and not only at the next renewal.
+    pub(crate) fn seen(&self, row: &Lease) {
+        self.holder().seen(row);
+    }
+
     /// Why the lease is lost, if it is.
     pub(crate) fn loss(&self) -> Option<Loss> {
         self.holder().loss().cloned()

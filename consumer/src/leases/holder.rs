@@ -191,6 +191,13 @@ impl Holder {
         Ok(progress)
     }
 
+    /// A look showed this row. Only a newer one than mine proves anything.
+    pub(super) fn seen(&mut self, row: &Lease) {
+        if self.loss.is_none() && row.counter > self.row.counter && !row.is_claimed_by(&self.me) {
+            self.loss = Some(decide::loss(row, &self.me));
+        }
+    }
+
     /// A renewal had no answer.
     pub(super) fn renewal_failed(&mut self, now: Instant) {
         self.renew_at = now + self.timing.renew_again_after();

@@ -1,0 +1,97 @@
+//! Checkpoints as a processor sees them: what it calls, and the token that ends a shard.
+
+use std::sync::Arc;
+
+use shardwise_client::ChildShard;
+use shardwise_types::ShardId;
+
+use crate::error::CheckpointError;
+use crate::keeper::LeaseHandle;
+use crate::record::Position;
+
+/// Writes down how far a shard is processed. One per shard; cheap to clone, so that the processor
+/// may keep it.
+#[derive(Debug, Clone)]
+pub struct Checkpointer {
+    lease: LeaseHandle,
+}
+
+impl Checkpointer {
+    pub(crate) fn new(lease: LeaseHandle) -> Self {
+        Self { lease }
+    }
+
+    /// Says that the record at `position` and all before it are done with. Whoever reads the shard
+    /// next, after a crash or a hand-over, begins behind it.
+    ///
+    /// A checkpoint never moves backwards. A position before the last one is done with already, so
+    /// asking for it is no error and writes nothing; in particular a batch that is delivered again
+    /// may be checkpointed record by record.
+    ///
+    /// # Errors
+    /// [`LeaseLost`](crate::CheckpointErrorKind::LeaseLost) if the shard is no longer this worker's,
+    /// [`Unavailable`](crate::CheckpointErrorKind::Unavailable) if the lease table could not be
+    /// reached: the same or a later checkpoint may be tried again.
+    ///
+    /// # Cancel safety
+    /// Safe. The checkpoint may be written all the same, and is remembered: none before it is
+    /// written later.
+    pub async fn checkpoint(&self, position: &Position) -> Result<(), CheckpointError> {
+        self.lease.checkpoint(position).await
+    }
+
+    /// The shard.
+    #[must_use]
+    pub fn shard_id(&self) -> &ShardId {
+        self.lease.shard_id()
+    }
+}
+
+/// The end of a shard that was split or merged: all its records are processed.
+///
+/// The shard is done, and its children start, once [`checkpoint`](Self::checkpoint) has succeeded.
+#[derive(Debug)]
+#[must_use = "the children of a shard start only after its end is checkpointed"]
+pub struct ShardEnd {
+    lease: LeaseHandle,
+    children: Arc<[ChildShard]>,
+}
+
+/// The proof that a shard's end is checkpointed. Only [`ShardEnd::checkpoint`] makes one.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct EndAcked {
+    pub(crate) shard_id: ShardId,
+}
+
+impl ShardEnd {
+    pub(crate) fn new(lease: LeaseHandle, children: Arc<[ChildShard]>) -> Self {
+        Self { lease, children }
+    }
+
+    /// Says that the shard is done with.
+    ///
+    /// # Errors
+    /// As [`Checkpointer::checkpoint`]. Return the error from
+    /// [`shard_ended`](crate::RecordProcessor::shard_ended), which is then called again.
+    ///
+    /// # Cancel safety
+    /// Safe. The end may be written all the same.
+    pub async fn checkpoint(self) -> Result<EndAcked, CheckpointError> {
+        self.lease.end(&self.children).await?;
+        Ok(EndAcked {
+            shard_id: self.lease.shard_id().clone(),
+        })
+    }
+
+    /// The shard.
+    #[must_use]
+    pub fn shard_id(&self) -> &ShardId {
+        self.lease.shard_id()
+    }
+
+    /// The shards that follow it.
+    pub fn children(&self) -> impl Iterator<Item = &ShardId> {
+        self.children.iter().map(|child| &child.shard_id)
+    }
+}

@@ -1,0 +1,540 @@
+//! The worker's one loop: looks at the lease table, takes leases, starts and stops shards.
+//!
+//! It owns all state and every task. What takes time (a look, a take, a listing, a shard) is a job
+//! that reports back, so the loop itself never waits for a service. Which leases to take, which are
+//! missing and which may start is decided in `leases`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use shardwise_client::{Error, ErrorKind, Kinesis};
+use shardwise_env::{Env, Instant, TaskError};
+use shardwise_types::ShardId;
+use tokio::sync::{mpsc, watch};
+
+use crate::config::{COOL_DOWN, Config, InitialPosition};
+use crate::error::{WorkerError, WorkerErrorKind};
+use crate::keeper::LeaseHandle;
+use crate::leases::{
+    Held, HoldError, LeaseTable, LookError, Loss, Observations, Scan, Situation, Start, StoreError,
+    SyncError, decide_takes, listing, missing_leases,
+};
+use crate::processor::{RecordProcessor, ShardInfo};
+use crate::shard::calls::Factory;
+use crate::shard::run::{Orders, Outcome, ShardRun};
+use crate::shard::state::ShardState;
+use crate::stats::{LeaseEventKind, Stats};
+
+/// The longest time between two looks at the table, so that a lease that is released is taken
+/// within two seconds.
+const MAX_BETWEEN_LOOKS: Duration = Duration::from_millis(1500);
+
+/// The time between two comparisons of the stream's shards with the leases. It only heals what went
+/// wrong elsewhere: children get their leases from the worker that ends their parent.
+const BETWEEN_SYNCS: Duration = Duration::from_secs(60);
+
+/// The time to the next comparison after one that failed.
+const SYNC_AGAIN: Duration = Duration::from_secs(2);
+
+/// Events that wait for the loop. It empties the queue at once; a shard whose event finds no room
+/// waits.
+pub(crate) const EVENTS_WAITING: usize = 64;
+
+/// What a shard's tasks tell the worker.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The lease of a child, made by this worker.
+    Child(Box<Held>),
+    /// A merged shard cannot begin, since one of its parents has no lease.
+    ShardsMissing,
+}
+
+/// A job's report.
+enum Done {
+    Looked(Observations, Result<Scan, LookError>),
+    Synced(Result<usize, Unsynced>),
+    Took(ShardId, Result<Held, HoldError>),
+    /// Whether a shard's parents are all done.
+    MayStart(ShardId, Result<bool, StoreError>),
+    /// A lease that came too late is released.
+    LetGo(ShardId),
+    Shard(ShardId, Result<Outcome, TaskError>),
+}
+
+/// Why leases may be missing.
+#[derive(Debug, thiserror::Error)]
+enum Unsynced {
+    #[error("could not list the stream's shards")]
+    List(#[source] Error),
+    #[error("the listing of shards is not whole")]
+    Shards(#[source] SyncError),
+    #[error("could not create leases")]
+    Create(#[source] StoreError),
+}
+
+type Job = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// A shard whose lease is held.
+struct Running {
+    lease: LeaseHandle,
+    orders: watch::Sender<Orders>,
+}
+
+/// Everything a running worker owns. Dropping it ends every task.
+pub(crate) struct Coordinator<P> {
+    env: Env,
+    kinesis: Kinesis,
+    config: Arc<Config>,
+    table: LeaseTable,
+    factory: Factory<P>,
+    stats: Stats,
+    events: mpsc::Receiver<Event>,
+    event_sender: mpsc::Sender<Event>,
+    jobs: FuturesUnordered<Job>,
+    shards: BTreeMap<ShardId, Running>,
+    /// Leases that are being taken, or let go again.
+    in_flight: BTreeSet<ShardId>,
+    /// Shards that were given up, and until when this worker leaves them to others.
+    cooling: BTreeMap<ShardId, Instant>,
+    /// What was seen of the leases; away while a look is under way.
+    seen: Option<Observations>,
+    next_look: Instant,
+    is_syncing: bool,
+    has_synced: bool,
+    next_sync: Instant,
+    is_stopping: bool,
+}
+
+impl<P: RecordProcessor> Coordinator<P> {
+    pub(crate) fn new(
+        kinesis: Kinesis,
+        config: Arc<Config>,
+        table: LeaseTable,
+        factory: Factory<P>,
+        stats: Stats,
+    ) -> Self {
+        let env = kinesis.env().clone();
+        let (event_sender, events) = mpsc::channel(EVENTS_WAITING);
+        let now = env.now();
+        Self {
+            env,
+            kinesis,
+            config,
+            table,
+            factory,
+            stats,
+            events,
+            event_sender,
+            jobs: FuturesUnordered::new(),
+            shards: BTreeMap::new(),
+            in_flight: BTreeSet::new(),
+            cooling: BTreeMap::new(),
+            seen: Some(Observations::new()),
+            next_look: now,
+            is_syncing: false,
+            has_synced: false,
+            next_sync: now,
+            is_stopping: false,
+        }
+    }
+
+    /// Works until something makes it impossible.
+    ///
+    /// # Cancel safety
+    /// Safe: all state is in `self`, and it may be called again.
+    pub(crate) async fn run(&mut self) -> WorkerError {
+        loop {
+            // Each branch is cancel safe: events and reports stay where they are.
+            let result = tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => {
+                    self.on_event(event);
+                    Ok(())
+                }
+                Some(done) = self.jobs.next(), if !self.jobs.is_empty() => self.on_done(done),
+                () = self.env.sleep_until(self.next_look), if self.seen.is_some() => {
+                    self.look();
+                    Ok(())
+                }
+            };
+            if let Err(error) = result {
+                return error;
+            }
+        }
+    }
+
+    /// Stops every shard and releases its lease. Returns the shards that were still busy when the
+    /// grace ended.
+    pub(crate) async fn stop(mut self) -> Vec<ShardId> {
+        self.is_stopping = true;
+        let grace = self.config.shutdown_grace;
+        tracing::info!(shards = self.shards.len(), "the worker stops");
+        for shard in self.shards.values() {
+            shard.orders.send_replace(Orders::Stop);
+        }
+        let env = self.env.clone();
+        let _ = env
+            .timeout(grace, async {
+                while !self.shards.is_empty() || !self.in_flight.is_empty() {
+                    tokio::select! {
+                        biased;
+                        Some(event) = self.events.recv() => self.on_event(event),
+                        Some(done) = self.jobs.next() => {
+                            if let Err(error) = self.on_done(done) {
+                                tracing::warn!(%error, "while the worker stops");
+                            }
+                        }
+                    }
+                }
+            })
+            .await;
+        self.shards.into_keys().collect()
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Child(held) => self.adopt(*held, LeaseEventKind::Created),
+            Event::ShardsMissing => {
+                self.next_sync = self.env.now();
+                self.next_look = self.env.now();
+            }
+        }
+    }
+
+    fn on_done(&mut self, done: Done) -> Result<(), WorkerError> {
+        match done {
+            Done::Looked(seen, result) => {
+                let outcome = match result {
+                    Ok(scan) if !self.is_stopping => {
+                        self.on_scan(&seen, scan);
+                        Ok(())
+                    }
+                    Ok(_) => Ok(()),
+                    Err(error) => on_failed_look(error),
+                };
+                self.seen = Some(seen);
+                outcome
+            }
+            Done::Synced(result) => self.on_synced(result),
+            Done::Took(shard_id, result) => {
+                self.in_flight.remove(&shard_id);
+                match result {
+                    Ok(held) => self.adopt(held, LeaseEventKind::Taken),
+                    Err(HoldError::Lost(loss)) => {
+                        tracing::debug!(%shard_id, %loss, "another worker was faster");
+                    }
+                    Err(error) => {
+                        self.stats.count(|stats| stats.lease_write_failures += 1);
+                        tracing::warn!(%shard_id, %error, "could not take the lease");
+                    }
+                }
+                Ok(())
+            }
+            Done::MayStart(shard_id, result) => {
+                self.on_parents(&shard_id, result);
+                Ok(())
+            }
+            Done::LetGo(shard_id) => {
+                self.in_flight.remove(&shard_id);
+                Ok(())
+            }
+            Done::Shard(shard_id, result) => self.on_shard_over(&shard_id, result),
+        }
+    }
+
+    fn look(&mut self) {
+        // The loop asks only while nobody else looks.
+        let Some(mut seen) = self.seen.take() else {
+            return;
+        };
+        let interval = MAX_BETWEEN_LOOKS.min(self.config.failover / 4);
+        // Jitter keeps workers that were started together from looking, and taking, together.
+        let interval = interval.mul_f64(0.8 + 0.2 * self.env.random_f64());
+        self.next_look = self.env.now() + interval;
+        let table = self.table.clone();
+        self.job(async move {
+            let result = table.look(&mut seen).await;
+            Done::Looked(seen, result)
+        });
+    }
+
+    /// What a look at the table leads to.
+    fn on_scan(&mut self, seen: &Observations, scan: Scan) {
+        for row in &scan.unreadable {
+            tracing::error!(error = %row, "a row of the lease table cannot be understood");
+        }
+        for row in &scan.leases {
+            if let Some(shard) = self.shards.get(&row.shard_id) {
+                shard.lease.seen(row);
+            }
+        }
+        self.take_leases(seen, &scan);
+        self.ask_for_parents();
+        if !self.is_syncing && self.env.now() >= self.next_sync {
+            self.sync(scan);
+        }
+    }
+
+    fn take_leases(&mut self, seen: &Observations, scan: &Scan) {
+        let now = self.env.now();
+        self.cooling.retain(|_, until| *until > now);
+        let held: BTreeSet<_> = self.shards.keys().chain(&self.in_flight).cloned().collect();
+        let me = self.table.me();
+        // A child whose parent is just ending here is mine and on its way to me.
+        let arriving = scan.leases.iter().filter(|lease| {
+            lease.is_claimed_by(me) && lease.parents.iter().any(|id| self.shards.contains_key(id))
+        });
+        let avoid: BTreeSet<_> = arriving
+            .map(|lease| &lease.shard_id)
+            .chain(self.cooling.keys())
+            .cloned()
+            .collect();
+        let situation = Situation {
+            me,
+            leases: &scan.leases,
+            seen,
+            held: &held,
+            avoid: &avoid,
+            failover: self.config.failover,
+            max_leases: self.config.max_leases,
+        };
+        let takes: Vec<_> = decide_takes(&situation, |bound| self.env.random_below(bound))
+            .into_iter()
+            .cloned()
+            .collect();
+        for lease in takes {
+            let table = self.table.clone();
+            self.in_flight.insert(lease.shard_id.clone());
+            self.job(async move {
+                let result = table.take(&lease).await;
+                Done::Took(lease.shard_id, result)
+            });
+        }
+    }
+
+    /// Starts the task of a shard whose lease is held now.
+    fn adopt(&mut self, held: Held, how: LeaseEventKind) {
+        let row = held.claimed().clone();
+        let shard_id = row.shard_id.clone();
+        if self.shards.contains_key(&shard_id) {
+            // Two claims met, both mine: the task that runs adopts the row at its next write.
+            return;
+        }
+        if self.is_stopping {
+            self.let_go(held);
+            return;
+        }
+        self.stats.event(&shard_id, how);
+        let info = ShardInfo {
+            stream: self.config.stream.clone(),
+            shard_id: shard_id.clone(),
+            parents: row.parents.iter().cloned().collect(),
+            hash_key_range: row.hash_key_range,
+        };
+        let orders = if row.parents.is_empty() {
+            Orders::Go
+        } else {
+            self.stats.entered(&shard_id, ShardState::WaitingForParents);
+            Orders::Wait
+        };
+        let (orders, receiver) = watch::channel(orders);
+        let (lease, keeper) = LeaseHandle::keep(
+            held,
+            &self.env,
+            self.config.failover,
+            &self.stats,
+            self.event_sender.clone(),
+        );
+        let run = ShardRun {
+            env: self.env.clone(),
+            kinesis: self.kinesis.clone(),
+            config: self.config.clone(),
+            info,
+            lease: lease.clone(),
+            keeper,
+            factory: self.factory.clone(),
+            stats: self.stats.clone(),
+            orders: receiver,
+        };
+        let task = self.env.spawn(run.run());
+        let id = shard_id.clone();
+        self.job(async move { Done::Shard(id, task.await) });
+        self.shards.insert(shard_id, Running { lease, orders });
+        self.ask_for_parents();
+    }
+
+    /// Asks for each shard that waits whether its parents are done.
+    fn ask_for_parents(&mut self) {
+        let waiting: Vec<_> = self
+            .shards
+            .values()
+            .filter(|shard| *shard.orders.borrow() == Orders::Wait)
+            .map(|shard| shard.lease.clone())
+            .collect();
+        for lease in waiting {
+            let table = self.table.clone();
+            self.job(async move {
+                let result = table.may_start(lease.held().claimed()).await;
+                Done::MayStart(lease.shard_id().clone(), result)
+            });
+        }
+    }
+
+    fn on_parents(&mut self, shard_id: &ShardId, result: Result<bool, StoreError>) {
+        match (result, self.shards.get(shard_id)) {
+            (Ok(true), Some(shard)) => {
+                shard.orders.send_if_modified(|orders| {
+                    let waits = *orders == Orders::Wait;
+                    if waits {
+                        *orders = Orders::Go;
+                    }
+                    waits
+                });
+            }
+            (Ok(_), _) => {}
+            (Err(error), _) => {
+                tracing::warn!(%shard_id, %error, "could not read the leases of the parents");
+            }
+        }
+    }
+
+    fn on_shard_over(
+        &mut self,
+        shard_id: &ShardId,
+        result: Result<Outcome, TaskError>,
+    ) -> Result<(), WorkerError> {
+        let Some(shard) = self.shards.remove(shard_id) else {
+            return Ok(());
+        };
+        match result {
+            Ok(Outcome::Ended) => self.ask_for_parents(),
+            Ok(Outcome::Released) => {}
+            Ok(Outcome::Lost) => {
+                if let Some(Loss::TakenByDouble(worker_id)) = shard.lease.held().loss() {
+                    return Err(WorkerError::new(
+                        WorkerErrorKind::DuplicateWorkerId,
+                        format!("another process with the worker id {worker_id} took {shard_id}"),
+                    ));
+                }
+            }
+            Ok(Outcome::GivenUp) => self.cool_down(shard_id),
+            Ok(Outcome::StreamDeleted) => return Err(self.stream_deleted()),
+            Err(error) => {
+                // Not the processor: its panics end in its own task. The lease expires by itself.
+                tracing::error!(%shard_id, %error, "the shard's task broke");
+                self.stats.left(shard_id, LeaseEventKind::GivenUp);
+                self.cool_down(shard_id);
+            }
+        }
+        Ok(())
+    }
+
+    fn cool_down(&mut self, shard_id: &ShardId) {
+        let until = self.env.now() + COOL_DOWN;
+        self.cooling.insert(shard_id.clone(), until);
+    }
+
+    /// Releases a lease that came when it was not wanted any more.
+    fn let_go(&mut self, held: Held) {
+        self.in_flight.insert(held.shard_id().clone());
+        self.job(async move {
+            if let Err(error) = held.release().await {
+                tracing::warn!(shard_id = %held.shard_id(), %error, "could not release the lease");
+            }
+            Done::LetGo(held.shard_id().clone())
+        });
+    }
+
+    fn sync(&mut self, scan: Scan) {
+        self.is_syncing = true;
+        let (kinesis, table) = (self.kinesis.clone(), self.table.clone());
+        let config = self.config.clone();
+        self.job(async move { Done::Synced(sync(&kinesis, &table, &config, &scan).await) });
+    }
+
+    fn on_synced(&mut self, result: Result<usize, Unsynced>) -> Result<(), WorkerError> {
+        self.is_syncing = false;
+        let now = self.env.now();
+        match result {
+            Ok(created) => {
+                self.has_synced = true;
+                self.next_sync = now + BETWEEN_SYNCS.mul_f64(0.8 + 0.4 * self.env.random_f64());
+                if created > 0 {
+                    tracing::info!(created, "leases for shards that had none");
+                    self.next_look = now;
+                }
+                Ok(())
+            }
+            Err(Unsynced::List(error)) if error.kind() == ErrorKind::ResourceNotFound => {
+                Err(self.stream_deleted().with_source(error))
+            }
+            Err(Unsynced::List(error)) if !self.has_synced && is_refused(&error) => {
+                let message = format!("may not list the shards of {}", self.config.stream);
+                Err(WorkerError::new(WorkerErrorKind::Kinesis, message).with_source(error))
+            }
+            Err(error) => {
+                self.next_sync = now + SYNC_AGAIN;
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "could not compare the shards with the leases");
+                Ok(())
+            }
+        }
+    }
+
+    fn stream_deleted(&self) -> WorkerError {
+        let message = format!("the stream {} was deleted", self.config.stream);
+        WorkerError::new(WorkerErrorKind::StreamDeleted, message)
+    }
+
+    fn job(&mut self, job: impl Future<Output = Done> + Send + 'static) {
+        self.jobs.push(Box::pin(job));
+    }
+}
+
+/// A refusal that waiting does not cure.
+pub(crate) fn is_refused(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::AccessDenied | ErrorKind::InvalidArgument
+    )
+}
+
+fn on_failed_look(error: LookError) -> Result<(), WorkerError> {
+    match error {
+        LookError::Duplicate(duplicate) => Err(WorkerError::new(
+            WorkerErrorKind::DuplicateWorkerId,
+            duplicate.to_string(),
+        )),
+        // Leases that are held go on; what others do is not known for now.
+        LookError::Store(error) => {
+            tracing::warn!(%error, "could not look at the lease table");
+            Ok(())
+        }
+    }
+}
+
+/// Creates the leases that are missing. Returns how many.
+async fn sync(
+    kinesis: &Kinesis,
+    table: &LeaseTable,
+    config: &Config,
+    scan: &Scan,
+) -> Result<usize, Unsynced> {
+    let start = match config.initial_position {
+        InitialPosition::TrimHorizon => Start::TrimHorizon,
+        InitialPosition::Latest => Start::Latest {
+            started_at: table.started_at(),
+        },
+        InitialPosition::AtTimestamp(time) => Start::AtTimestamp(time),
+    };
+    let shards = kinesis
+        .list_shards(&config.stream, listing(scan, start))
+        .await
+        .map_err(Unsynced::List)?;
+    let missing = missing_leases(&shards, scan, start).map_err(Unsynced::Shards)?;
+    table.create(&missing).await.map_err(Unsynced::Create)
+}

@@ -1,0 +1,426 @@
+//! The life of one shard at this worker: wait for the parents, start the processor, fetch, process,
+//! end, leave.
+//!
+//! One task per shard owns all of it: the processor, the fetcher's task and the keeper's. It decides
+//! nothing about leases; it asks the [`LeaseHandle`] before each batch whether the shard is still its
+//! own.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shardwise_client::retry::{Delays, RetryPolicy};
+use shardwise_client::{ChildShard, Kinesis};
+use shardwise_env::{Env, Task};
+use tokio::sync::{mpsc, watch};
+
+use super::calls::{CallError, Calls, Factory};
+use super::expand::Expansion;
+use super::fetch::{ANSWERS_AHEAD, Fetched, Fetcher, Start};
+use super::state::{AfterFailure, Failures, ShardState};
+use crate::checkpoint::{Checkpointer, ShardEnd};
+use crate::config::{Config, InitialPosition};
+use crate::keeper::LeaseHandle;
+use crate::leases::Checkpoint;
+use crate::processor::{RecordProcessor, ShardInfo};
+use crate::record::{Batch, ConsumedRecord, Position};
+use crate::stats::{LeaseEventKind, Stats};
+
+/// What a shard's task is made of.
+pub(crate) struct ShardRun<P> {
+    pub(crate) env: Env,
+    pub(crate) kinesis: Kinesis,
+    pub(crate) config: Arc<Config>,
+    pub(crate) info: ShardInfo,
+    pub(crate) lease: LeaseHandle,
+    #[expect(
+        dead_code,
+        reason = "held to be dropped: the renewals end with the shard"
+    )]
+    pub(crate) keeper: Task<()>,
+    pub(crate) factory: Factory<P>,
+    pub(crate) stats: Stats,
+    pub(crate) orders: watch::Receiver<Orders>,
+}
+
+/// What the worker tells a shard's task. Only ever goes forwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Orders {
+    /// Hold the lease and wait: a parent is not at its end.
+    Wait,
+    /// Process.
+    Go,
+    /// Finish the call that runs, say good-bye, release the lease.
+    Stop,
+}
+
+/// How a shard's task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The shard is checkpointed at its end.
+    Ended,
+    /// The lease is another's, or nobody's.
+    Lost,
+    /// The worker was told to stop, and the lease is released.
+    Released,
+    /// The processor failed too often, and the lease is released.
+    GivenUp,
+    /// The stream is gone.
+    StreamDeleted,
+}
+
+/// Why the ordinary course of things is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    Ended,
+    Lost,
+    Stop,
+    GivenUp,
+    StreamDeleted,
+}
+
+/// How far one processor came.
+enum Consumed {
+    /// To the end of the shard, which these follow.
+    All(Vec<ChildShard>),
+    /// It is gone, by a panic: what is behind the checkpoint is for a new one.
+    Again,
+}
+
+/// The moving parts.
+struct Run<P> {
+    parts: ShardRun<P>,
+    calls: Calls<P>,
+    failures: Failures,
+    waits: Delays,
+}
+
+impl<P: RecordProcessor> ShardRun<P> {
+    /// Runs until the shard has ended or is no longer this worker's.
+    pub(crate) async fn run(self) -> Outcome {
+        let checkpointer = Checkpointer::new(self.lease.clone());
+        let mut run = Run {
+            calls: Calls::new(self.env.clone(), checkpointer),
+            failures: Failures::new(self.config.processor_attempts),
+            waits: processor_retries().delays(&self.env),
+            parts: self,
+        };
+        let exit = run.live().await;
+        run.leave(exit).await
+    }
+
+    async fn pause(&self, delay: Duration) -> Result<(), Exit> {
+        tokio::select! {
+            biased;
+            exit = self.interrupted() => Err(exit),
+            () = self.env.sleep(delay) => Ok(()),
+        }
+    }
+
+    /// Resolves when the shard is not to go on here.
+    async fn interrupted(&self) -> Exit {
+        let mut orders = self.orders.clone();
+        tokio::select! {
+            biased;
+            () = self.lease.gone() => Exit::Lost,
+            _ = orders.wait_for(|orders| *orders == Orders::Stop) => Exit::Stop,
+        }
+    }
+}
+
+/// Waits between the tries of a processor's call: the client's schedule for slow operations. What a
+/// processor fails on is mostly a service behind it.
+fn processor_retries() -> RetryPolicy {
+    RetryPolicy::control_plane()
+}
+
+impl<P: RecordProcessor> Run<P> {
+    async fn live(&mut self) -> Exit {
+        loop {
+            match self.turn().await {
+                Ok(()) => {}
+                Err(exit) => return exit,
+            }
+        }
+    }
+
+    /// One processor's turn. Returns only when another one has to go on.
+    async fn turn(&mut self) -> Result<(), Exit> {
+        self.wait_for_parents().await?;
+        self.start().await?;
+        match self.consume().await? {
+            Consumed::All(children) => self.end(children).await,
+            Consumed::Again => Ok(()),
+        }
+    }
+
+    async fn wait_for_parents(&mut self) -> Result<(), Exit> {
+        if *self.parts.orders.borrow() == Orders::Wait {
+            self.enter(ShardState::WaitingForParents);
+            let mut orders = self.parts.orders.clone();
+            tokio::select! {
+                biased;
+                exit = self.parts.interrupted() => return Err(exit),
+                _ = orders.wait_for(|orders| *orders >= Orders::Go) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn start(&mut self) -> Result<(), Exit> {
+        self.enter(ShardState::Starting);
+        while !self.calls.is_started() {
+            self.ready().await?;
+            let from = self.checkpointed();
+            let ShardRun { factory, info, .. } = &self.parts;
+            if let Err(error) = self.calls.start(factory, info, from).await {
+                self.failed(&error, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and processes behind the checkpoint.
+    async fn consume(&mut self) -> Result<Consumed, Exit> {
+        self.enter(ShardState::Processing);
+        let (answers, mut fetched) = mpsc::channel(ANSWERS_AHEAD);
+        let fetcher = Fetcher::new(
+            &self.parts.kinesis,
+            &self.parts.config,
+            self.parts.lease.clone(),
+            self.parts.stats.clone(),
+            self.start_of_reading(),
+        );
+        let mut after = self.checkpointed();
+        let fetching = self.parts.env.spawn(fetcher.run(answers));
+        loop {
+            let next = tokio::select! {
+                biased;
+                exit = self.parts.interrupted() => return Err(exit),
+                // Cancel safe: an answer stays in the channel.
+                next = fetched.recv() => next,
+            };
+            match next {
+                Some(Fetched::Records {
+                    records,
+                    behind_latest,
+                }) => {
+                    let range = self.parts.info.hash_key_range;
+                    let mut expansion = Expansion::new(records, after.clone(), range);
+                    let max = usize::try_from(self.parts.config.max_records).unwrap_or(usize::MAX);
+                    while let Some(batch) =
+                        Batch::new(self.next_batch(&mut expansion, max), behind_latest)
+                    {
+                        after = Some(batch.end().clone());
+                        if self.deliver(&batch).await? == Delivered::ProcessorGone {
+                            return Ok(Consumed::Again);
+                        }
+                    }
+                }
+                Some(Fetched::Ended(children)) => return Ok(Consumed::All(children)),
+                Some(Fetched::StreamDeleted) => return Err(Exit::StreamDeleted),
+                // The fetcher leaves without a word only when the lease does.
+                None => {
+                    if let Err(error) = fetching.await {
+                        tracing::error!(shard_id = %self.parts.info.shard_id, %error, "the fetcher broke");
+                        return Err(Exit::GivenUp);
+                    }
+                    return Err(self.parts.interrupted().await);
+                }
+            }
+        }
+    }
+
+    fn next_batch(&self, expansion: &mut Expansion, max: usize) -> Vec<ConsumedRecord> {
+        let records = expansion.next_batch(max);
+        let counts = expansion.take_counts();
+        self.parts.stats.count(|stats| {
+            stats.filtered += counts.filtered;
+            stats.corrupt += counts.corrupt;
+        });
+        records
+    }
+
+    /// Brings one batch to the processor, again and again if need be.
+    async fn deliver(&mut self, batch: &Batch) -> Result<Delivered, Exit> {
+        loop {
+            self.ready().await?;
+            let attempt = self.failures.next_attempt();
+            let Err(error) = self.calls.process(batch.with_attempt(attempt)).await else {
+                self.parts.stats.count(|stats| {
+                    stats.batches += 1;
+                    stats.records += batch.records().len() as u64;
+                });
+                if self.failures.accepted(batch.end()) {
+                    self.waits = processor_retries().delays(&self.parts.env);
+                }
+                return Ok(Delivered::Accepted);
+            };
+            self.failed(&error, Some(batch.end())).await?;
+            if !self.calls.is_started() {
+                return Ok(Delivered::ProcessorGone);
+            }
+        }
+    }
+
+    /// Every record is processed: the processor has the last word.
+    async fn end(&mut self, children: Vec<ChildShard>) -> Result<(), Exit> {
+        self.enter(ShardState::Ending);
+        let children: Arc<[ChildShard]> = children.into();
+        while self.calls.is_started() {
+            self.ready().await?;
+            let end = ShardEnd::new(self.parts.lease.clone(), children.clone());
+            match self.calls.shard_ended(end).await {
+                Ok(acked) if acked.shard_id == self.parts.info.shard_id => {
+                    return Err(Exit::Ended);
+                }
+                Ok(acked) => {
+                    let error = format!("it acknowledged the end of {} instead", acked.shard_id);
+                    self.failed(&CallError::Failed(error.into()), None).await?;
+                }
+                Err(error) => self.failed(&error, None).await?,
+            }
+        }
+        // A new processor has not seen what lies behind the checkpoint.
+        Ok(())
+    }
+
+    /// Waits until the lease is good for another step.
+    async fn ready(&mut self) -> Result<(), Exit> {
+        tokio::select! {
+            biased;
+            _ = self.parts.orders.wait_for(|orders| *orders == Orders::Stop) => Err(Exit::Stop),
+            valid = self.parts.lease.valid() => valid.map_err(|_gone| Exit::Lost),
+        }
+    }
+
+    /// Counts a failure of the processor, and waits for the next try.
+    async fn failed(&mut self, error: &CallError, at: Option<&Position>) -> Result<(), Exit> {
+        // A processor that fails because its lease is lost has not failed.
+        if self.parts.lease.is_gone() {
+            return Err(Exit::Lost);
+        }
+        self.parts
+            .stats
+            .count(|stats| stats.processor_failures += 1);
+        let shard_id = &self.parts.info.shard_id;
+        let cause = error.source().map(ToString::to_string);
+        match self.failures.failed(at) {
+            AfterFailure::Again(attempt) => {
+                tracing::error!(%shard_id, attempt, %error, cause, "the call will be repeated");
+                let delay = self.waits.next_delay();
+                self.parts.pause(delay).await
+            }
+            AfterFailure::GiveUp => {
+                tracing::error!(%shard_id, %error, cause, "the shard is given up, its lease released");
+                Err(Exit::GivenUp)
+            }
+        }
+    }
+
+    /// Says good-bye to the processor and lets the lease go.
+    async fn leave(mut self, exit: Exit) -> Outcome {
+        self.enter(ShardState::Stopping);
+        let outcome = match exit {
+            Exit::Ended => Outcome::Ended,
+            Exit::Lost => Outcome::Lost,
+            Exit::GivenUp => self.release(Outcome::GivenUp).await,
+            Exit::StreamDeleted => {
+                self.say_goodbye().await;
+                self.release(Outcome::StreamDeleted).await
+            }
+            Exit::Stop => {
+                self.say_goodbye().await;
+                self.release(Outcome::Released).await
+            }
+        };
+        if matches!(outcome, Outcome::Lost | Outcome::GivenUp)
+            && self.calls.is_started()
+            && let Err(error) = self.calls.lease_lost().await
+        {
+            self.complain(&error);
+        }
+        let shard_id = &self.parts.info.shard_id;
+        self.parts.stats.left(shard_id, outcome.event());
+        outcome
+    }
+
+    /// The processor's last call, while the lease is good.
+    async fn say_goodbye(&mut self) {
+        if self.calls.is_started()
+            && self.parts.lease.valid().await.is_ok()
+            && let Err(error) = self.calls.shutting_down().await
+        {
+            self.complain(&error);
+        }
+    }
+
+    async fn release(&mut self, outcome: Outcome) -> Outcome {
+        if self.parts.lease.release().await {
+            outcome
+        } else {
+            Outcome::Lost
+        }
+    }
+
+    fn complain(&self, error: &CallError) {
+        self.parts
+            .stats
+            .count(|stats| stats.processor_failures += 1);
+        let cause = error.source().map(ToString::to_string);
+        let shard_id = &self.parts.info.shard_id;
+        tracing::error!(%shard_id, %error, cause, "the processor's last call failed");
+    }
+
+    fn enter(&self, state: ShardState) {
+        self.parts.stats.entered(&self.parts.info.shard_id, state);
+    }
+
+    fn checkpointed(&self) -> Option<Position> {
+        match self.parts.lease.checkpointed() {
+            Checkpoint::At {
+                sequence_number,
+                sub_sequence,
+            } => Some(Position {
+                sequence_number,
+                sub_sequence_number: sub_sequence,
+            }),
+            _ => None,
+        }
+    }
+
+    fn start_of_reading(&self) -> Start {
+        let lease = &self.parts.lease;
+        match lease.checkpointed() {
+            Checkpoint::At {
+                sequence_number, ..
+            } => Start::At(sequence_number),
+            Checkpoint::Latest => lease.started_at().map_or(Start::Latest, Start::AtTimestamp),
+            Checkpoint::AtTimestamp => match self.parts.config.initial_position {
+                InitialPosition::AtTimestamp(time) => Start::AtTimestamp(time),
+                // The row does not hold the time, and this worker was not told it: rather all
+                // records than too few.
+                InitialPosition::TrimHorizon | InitialPosition::Latest => Start::TrimHorizon,
+            },
+            Checkpoint::TrimHorizon | Checkpoint::ShardEnd => Start::TrimHorizon,
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delivered {
+    Accepted,
+    ProcessorGone,
+}
+
+impl Outcome {
+    fn event(self) -> LeaseEventKind {
+        match self {
+            Self::Ended => LeaseEventKind::Ended,
+            Self::Lost => LeaseEventKind::Lost,
+            Self::Released | Self::StreamDeleted => LeaseEventKind::Released,
+            Self::GivenUp => LeaseEventKind::GivenUp,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What a worker has done and holds now, for whoever wants to look.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use shardwise_env::Env;
+use shardwise_types::ShardId;
+
+use crate::shard::state::ShardState;
+
+/// Lease events that are kept: enough to see a rebalance of a large worker, little to copy.
+const EVENTS_KEPT: usize = 128;
+
+/// A view of a worker's counters that stays good while the worker runs, and after it has ended.
+///
+/// Cheap to clone. From [`Worker::stats`](crate::Worker::stats).
+#[derive(Debug, Clone)]
+pub struct Stats(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    env: Env,
+    now: Mutex<WorkerStats>,
+}
+
+/// What a worker has done since it was built, and what it holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerStats {
+    /// Records in batches that the processors accepted.
+    pub records: u64,
+    /// Batches that the processors accepted.
+    pub batches: u64,
+    /// Members of aggregates that were left out because another shard owns them.
+    pub filtered: u64,
+    /// Aggregates that were delivered whole because they are broken.
+    pub corrupt: u64,
+    /// Calls of processors that failed or panicked.
+    pub processor_failures: u64,
+    /// Checkpoints that were written, ends of shards included.
+    pub checkpoints: u64,
+    /// Reads that the service throttled.
+    pub throttled: u64,
+    /// Reads that failed in other ways. An expired iterator is no failure.
+    pub read_failures: u64,
+    /// Shard iterators that expired and were replaced.
+    pub expired_iterators: u64,
+    /// Writes of leases that failed or had no answer.
+    pub lease_write_failures: u64,
+    /// Leases that were taken, from nobody or from another worker.
+    pub leases_taken: u64,
+    /// Leases that another worker took.
+    pub leases_lost: u64,
+    /// Shards that were processed to their end and checkpointed there.
+    pub shards_ended: u64,
+    /// Shards that were given up after their processor had failed too often.
+    pub shards_given_up: u64,
+    /// The shards that this worker holds now, and what it does with them.
+    pub shards: BTreeMap<ShardId, ShardState>,
+    /// The last events of leases, oldest first.
+    pub events: VecDeque<LeaseEvent>,
+}
+
+/// Something that happened to a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeaseEvent {
+    /// When, by this host's wall clock.
+    pub at: SystemTime,
+    /// Which shard's lease.
+    pub shard_id: ShardId,
+    /// What.
+    pub kind: LeaseEventKind,
+}
+
+/// What happened to a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum LeaseEventKind {
+    /// This worker took it.
+    Taken,
+    /// This worker made it, for the child of a shard that ended here.
+    Created,
+    /// Another worker took it.
+    Lost,
+    /// This worker released it, at shutdown.
+    Released,
+    /// Its shard is checkpointed at the end.
+    Ended,
+    /// This worker released it because the processor failed too often.
+    GivenUp,
+}
+
+impl Stats {
+    pub(crate) fn new(env: Env) -> Self {
+        Self(Arc::new(Inner {
+            env,
+            now: Mutex::default(),
+        }))
+    }
+
+    /// What the worker has done until now, and holds now.
+    #[must_use]
+    pub fn snapshot(&self) -> WorkerStats {
+        self.lock().clone()
+    }
+
+    pub(crate) fn count(&self, change: impl FnOnce(&mut WorkerStats)) {
+        change(&mut self.lock());
+    }
+
+    pub(crate) fn entered(&self, shard_id: &ShardId, state: ShardState) {
+        tracing::debug!(%shard_id, ?state, "shard");
+        self.lock().shards.insert(shard_id.clone(), state);
+    }
+
+    /// The shard is no longer held, for this reason.
+    pub(crate) fn left(&self, shard_id: &ShardId, why: LeaseEventKind) {
+        self.lock().shards.remove(shard_id);
+        self.event(shard_id, why);
+    }
+
+    pub(crate) fn event(&self, shard_id: &ShardId, kind: LeaseEventKind) {
+        let at = self.0.env.wall_now();
+        tracing::info!(shard_id = %shard_id, event = ?kind, "lease");
+        let mut stats = self.lock();
+        match kind {
+            LeaseEventKind::Taken => stats.leases_taken += 1,
+            LeaseEventKind::Lost => stats.leases_lost += 1,
+            LeaseEventKind::Ended => stats.shards_ended += 1,
+            LeaseEventKind::GivenUp => stats.shards_given_up += 1,
+            LeaseEventKind::Created | LeaseEventKind::Released => {}
+        }
+        if stats.events.len() == EVENTS_KEPT {
+            stats.events.pop_front();
+        }
+        let shard_id = shard_id.clone();
+        stats.events.push_back(LeaseEvent { at, shard_id, kind });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, WorkerStats> {
+        self.0.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
