@@ -131,6 +131,10 @@ impl Collector {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.halves.is_empty()
+    }
+
     /// When a call is due by time alone.
     pub(crate) fn next_call(&self) -> Option<Instant> {
         self.leave_at

@@ -218,9 +218,15 @@ impl Core {
         }
     }
 
-    /// Queues for room.
-    pub(crate) fn join_queue(&mut self, size: usize) -> Ticket {
-        self.room.join(size)
+    /// Queues for room. Also returns whether the engine must see whether it can make some.
+    pub(crate) fn join_queue(&mut self, size: usize) -> (Ticket, bool) {
+        let first = !self.room.is_wanted();
+        (self.room.join(size), first)
+    }
+
+    /// Whether somebody waits for room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.room.is_wanted()
     }
 
     pub(crate) fn room(&mut self) -> &mut Room {
@@ -229,14 +235,22 @@ impl Core {
 
     /// Ends every linger and begins a new flush epoch.
     pub(crate) fn flush(&mut self, now: Instant) -> u64 {
+        self.seal_all(now);
+        for group in &mut self.held {
+            group.due = now;
+        }
+        self.barrier.raise()
+    }
+
+    /// Ends every linger.
+    pub(crate) fn seal_all(&mut self, now: Instant) {
         self.sealed
             .extend(self.open.iter_mut().filter_map(Option::take));
         self.sealed.extend(self.loose.take());
         self.next_due = None;
-        for group in self.sealed.iter_mut().chain(&mut self.held) {
+        for group in &mut self.sealed {
             group.due = now;
         }
-        self.barrier.raise()
     }
 
     pub(crate) fn flushed(&self, mark: u64) -> bool {

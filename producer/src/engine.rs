@@ -66,8 +66,11 @@ pub(crate) struct Engine {
     fetch: Option<Task<Fetched>>,
     /// The waits between fetches that fail, since the last that did not.
     fetch_delays: Option<Delays>,
-    /// Why there is no map.
+    /// Whether a fetch has ended, in whatever way.
+    fetched: bool,
+    /// Why the last listing failed, if it did.
     fetch_error: Option<Arc<Error>>,
+    record_limit: usize,
     settlement: Settlement,
 }
 
@@ -91,7 +94,9 @@ impl Engine {
             refresh: Refresh::new(settings.shard_map_refresh, now),
             fetch: None,
             fetch_delays: None,
+            fetched: false,
             fetch_error: None,
+            record_limit: usize::MAX,
             settlement: Settlement::default(),
             shared,
             settings,
@@ -126,6 +131,10 @@ impl Engine {
         let now = self.shared.env.now();
         let (phase, groups, expired) = {
             let mut core = self.shared.lock();
+            if core.is_full() && self.has_nothing() {
+                // All the room is taken by records that linger, and nothing else will make more.
+                core.seal_all(now);
+            }
             (core.phase, core.take_due(now), core.take_expired_held(now))
         };
         for group in groups {
@@ -149,8 +158,8 @@ impl Engine {
             Phase::Draining if outstanding == 0 => return None,
             Phase::Draining | Phase::Open => {}
         }
-        let never_fetched = self.map.is_none() && self.fetch_error.is_none();
-        let wanted = outstanding > 0 || never_fetched;
+        // The first fetch is for the records to come; later ones need a reason.
+        let wanted = outstanding > 0 || !self.fetched;
         if wanted {
             self.start_fetch(now);
         }
@@ -166,7 +175,7 @@ impl Engine {
 
     /// Takes a parcel that is new.
     fn admit(&mut self, parcel: Parcel) {
-        let limit = self.shared.lock().max_record_bytes;
+        let limit = self.record_limit;
         if !parcel.is_aggregate() && parcel.room() > limit {
             // It was accepted before the stream had said what it takes.
             let size = parcel.room();
@@ -194,6 +203,11 @@ impl Engine {
         for parcel in self.collector.take_expired(now) {
             self.settlement.failed(&parcel, DeliveryErrorKind::Expired);
         }
+    }
+
+    /// Whether no record is past its linger.
+    fn has_nothing(&self) -> bool {
+        self.in_flight.is_empty() && self.collector.is_empty() && self.retries.is_empty()
     }
 
     fn may_call(&self) -> bool {
@@ -326,6 +340,7 @@ impl Engine {
 
     fn on_fetched(&mut self, fetched: Result<Fetched, TaskError>) {
         self.fetch = None;
+        self.fetched = true;
         let now = self.shared.env.now();
         let Ok(Fetched { shards, summary }) = fetched else {
             let delay = self.next_fetch_delay();
@@ -386,12 +401,13 @@ impl Engine {
         failure.is_some_and(|error| !error.is_retryable())
     }
 
-    fn set_record_limit(&self, said: Option<usize>) {
+    fn set_record_limit(&mut self, said: Option<usize>) {
         let limit = self
             .settings
             .max_record_bytes
             .unwrap_or_else(|| said.unwrap_or(RECORD_MAX_BYTES_DEFAULT))
             .min(self.settings.max_buffered_bytes);
+        self.record_limit = limit;
         self.shared.lock().max_record_bytes = limit;
     }
 
@@ -407,7 +423,7 @@ impl Engine {
             _ => self.settings.shard_map_refresh,
         };
         self.refresh.failed(now, delay);
-        if self.map.is_some() || passing {
+        if self.map.is_some() || (passing && self.distribution != Distribution::Auto) {
             // The last good map serves on; without one records are held.
             return;
         }
@@ -528,7 +544,7 @@ impl Drop for Engine {
             tracing::warn!(
                 stream = %self.shared.ledger.stream,
                 records,
-                "the producer was dropped with records that were not sent"
+                "the producer stopped with records that were not sent"
             );
         }
         self.settlement.book(&self.shared);

@@ -128,7 +128,7 @@ impl Producer {
         let shared = &*self.0.shared;
         let record = record.into_user_record();
         let size = record::size(&record);
-        let ticket = {
+        let (ticket, wake_engine) = {
             let mut core = shared.lock();
             match core.enter(size) {
                 Ok(()) => return Ok(shared.accept(core, record)),
@@ -136,6 +136,9 @@ impl Producer {
                 Err(Refusal::Full) => core.join_queue(size),
             }
         };
+        if wake_engine {
+            shared.wake.notify_one();
+        }
         let mut place = Place {
             shared,
             ticket: Some(ticket),

@@ -124,6 +124,10 @@ impl Retries {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.delayed.is_empty() && self.strays.is_empty()
+    }
+
     /// When the next wait or life ends.
     pub(crate) fn next(&self) -> Option<Instant> {
         let delayed = self.delayed.first_key_value().map(|(key, _)| key.0);

@@ -43,7 +43,7 @@ impl Room {
 
     /// Takes the room of one record, unless there is too little or others wait.
     pub(crate) fn try_take(&mut self, bytes: usize) -> bool {
-        self.waiting.is_empty() && self.take(bytes)
+        !self.is_wanted() && self.take(bytes)
     }
 
     /// Joins the queue.
@@ -53,6 +53,11 @@ impl Room {
         let waiting = Waiting { bytes, waker: None };
         self.waiting.insert(ticket, waiting);
         ticket
+    }
+
+    /// Whether somebody waits.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Ready once the ticket's room is held; the room is the caller's then, and the ticket void.
