@@ -53,6 +53,17 @@ pub struct PutSuccess {
     pub sequence_number: SequenceNumber,
 }
 
+impl PutSuccess {
+    /// A record that was stored there.
+    #[must_use]
+    pub fn new(shard_id: ShardId, sequence_number: SequenceNumber) -> Self {
+        Self {
+            shard_id,
+            sequence_number,
+        }
+    }
+}
+
 /// Why one entry of a PutRecords call was not stored, while others may have been.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -61,6 +72,17 @@ pub struct PutFailure {
     pub code: String,
     /// The service's message.
     pub message: String,
+}
+
+impl PutFailure {
+    /// A failure as the service words it.
+    #[must_use]
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            message: message.into(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
