@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use shardwise_aggregation_proto::UserRecord;
 use shardwise_env::Instant;
-use shardwise_types::limits::RECORD_MAX_BYTES;
 
 use crate::aggregate::{Group, Limits, Routing};
 use crate::barrier::Barrier;
@@ -94,11 +93,8 @@ impl Core {
             limits: settings.limits(),
             linger: settings.linger,
             ttl: settings.record_ttl,
-            // Until the stream has said what it takes, nothing is refused that some stream takes.
-            max_record_bytes: settings
-                .max_record_bytes
-                .unwrap_or(RECORD_MAX_BYTES)
-                .min(settings.max_buffered_bytes),
+            // The engine sets it, before the first record.
+            max_record_bytes: settings.max_buffered_bytes,
             phase: Phase::Open,
             room: Room::new(settings.max_buffered_bytes, settings.max_buffered_records),
             barrier: Barrier::default(),

@@ -11,13 +11,10 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use shardwise_client::retry::{Delays, RetryPolicy};
-use shardwise_client::{
-    Env, Error, ErrorKind, Kinesis, PutSuccess, ShardFilter, StreamSummary, Written,
-};
+use shardwise_client::{Env, Kinesis, PutSuccess, ShardFilter, Written};
 use shardwise_env::{Instant, Task, TaskError};
-use shardwise_types::limits::RECORD_MAX_BYTES_DEFAULT;
 
-use crate::aggregate::{Limits, Parcel, Routing};
+use crate::aggregate::{Group, Limits, Parcel, Routing};
 use crate::collect::Collector;
 use crate::config::Settings;
 use crate::core::Phase;
@@ -28,49 +25,30 @@ use crate::record::Record;
 use crate::retry::{Judgement, Retries, Stray, judge};
 use crate::send::{Answer, Call, Fate, Split, split};
 use crate::settle::Settlement;
-use crate::shard_map::{Refresh, ShardMap};
 use crate::stats::AggregationOff;
+use crate::stream::{News, Stream};
 
 /// How often ListShards and DescribeStreamSummary are tried per fetch: a throttled start of many
 /// producers must not cost them their aggregation, and records wait for the first map.
 const FETCH_ATTEMPTS: u32 = 3;
 
-/// Between two fetches for a stream that does not exist: its records fail at once, and those that
-/// come later after this long at most.
-const UNKNOWN_STREAM_SPACING: Duration = Duration::from_secs(1);
-
-/// How the stream spreads records over its shards, as far as it has said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Distribution {
-    Unknown,
-    ByPartitionKey,
-    Auto,
-}
-
+/// Everything that is not behind the core's lock.
 pub(crate) struct Engine {
     shared: Arc<Shared>,
     kinesis: Kinesis,
     settings: Settings,
     limits: Limits,
     routing: Routing,
-    /// The last good map, whether it routes or not: it also judges where records landed.
-    map: Option<Arc<ShardMap>>,
-    distribution: Distribution,
+    stream: Stream,
     collector: Collector,
     retries: Retries,
     /// The parcels of the calls under way, by call.
     in_flight: BTreeMap<u64, Vec<Parcel>>,
     calls: FuturesUnordered<Call>,
     next_call: u64,
-    refresh: Refresh,
     fetch: Option<Task<Fetched>>,
     /// The waits between fetches that fail, since the last that did not.
     fetch_delays: Option<Delays>,
-    /// Whether a fetch has ended, in whatever way.
-    fetched: bool,
-    /// Why the last listing failed, if it did.
-    fetch_error: Option<Arc<Error>>,
-    record_limit: usize,
     settlement: Settlement,
 }
 
@@ -84,27 +62,19 @@ impl Engine {
                 .with_control_plane_retries(control_plane),
             limits: settings.limits(),
             routing: Routing::Unknown,
-            map: None,
-            distribution: Distribution::Unknown,
+            stream: Stream::new(&settings, now),
             collector: Collector::new(settings.max_request_entries, settings.max_request_bytes),
             retries: Retries::default(),
             in_flight: BTreeMap::new(),
             calls: FuturesUnordered::new(),
             next_call: 0,
-            refresh: Refresh::new(settings.shard_map_refresh, now),
             fetch: None,
             fetch_delays: None,
-            fetched: false,
-            fetch_error: None,
-            record_limit: usize::MAX,
             settlement: Settlement::default(),
             shared,
             settings,
         };
-        if !engine.settings.aggregation {
-            // Records that travel alone need no map.
-            engine.set_routing(Routing::Loose, Some(AggregationOff::Disabled));
-        }
+        engine.set_routing();
         engine
     }
 
@@ -131,9 +101,10 @@ impl Engine {
         let now = self.shared.env.now();
         let (phase, groups, expired) = {
             let mut core = self.shared.lock();
-            if core.is_full() && self.has_nothing() {
+            if core.is_full() && self.in_flight.is_empty() && self.retries.is_empty() {
                 // All the room is taken by records that linger, and nothing else will make more.
                 core.seal_all(now);
+                self.collector.hurry(now);
             }
             (core.phase, core.take_due(now), core.take_expired_held(now))
         };
@@ -142,11 +113,9 @@ impl Engine {
                 self.admit(parcel);
             }
         }
-        for group in expired {
-            for mut parcel in group.seal(&Routing::Loose, &self.limits) {
-                parcel.cause = self.fetch_error.clone().map(Cause::Request);
-                self.settlement.failed(&parcel, DeliveryErrorKind::Expired);
-            }
+        for mut parcel in self.seal_alone(expired) {
+            parcel.cause = self.stream.error().cloned().map(Cause::Request);
+            self.settlement.failed(&parcel, DeliveryErrorKind::Expired);
         }
         self.expire_and_retry(now);
         self.start_calls(now);
@@ -158,16 +127,14 @@ impl Engine {
             Phase::Draining if outstanding == 0 => return None,
             Phase::Draining | Phase::Open => {}
         }
-        // The first fetch is for the records to come; later ones need a reason.
-        let wanted = outstanding > 0 || !self.fetched;
-        if wanted {
-            self.start_fetch(now);
+        if self.stream.begin_fetch(now, outstanding) {
+            self.start_fetch();
         }
         let own = [
             self.retries.next(),
             self.collector.next_expiry(),
             self.collector.next_call().filter(|_| self.may_call()),
-            self.refresh.due().filter(|_| wanted),
+            self.stream.next_fetch(outstanding),
         ];
         let own = own.into_iter().flatten().min();
         Some(self.shared.lock().arm(own))
@@ -175,7 +142,7 @@ impl Engine {
 
     /// Takes a parcel that is new.
     fn admit(&mut self, parcel: Parcel) {
-        let limit = self.record_limit;
+        let limit = self.stream.record_limit();
         if !parcel.is_aggregate() && parcel.room() > limit {
             // It was accepted before the stream had said what it takes.
             let size = parcel.room();
@@ -205,9 +172,12 @@ impl Engine {
         }
     }
 
-    /// Whether no record is past its linger.
-    fn has_nothing(&self) -> bool {
-        self.in_flight.is_empty() && self.collector.is_empty() && self.retries.is_empty()
+    /// Makes parcels that will not be sent.
+    fn seal_alone(&self, groups: Vec<Group>) -> Vec<Parcel> {
+        groups
+            .into_iter()
+            .flat_map(|group| group.seal(&Routing::Loose, &self.limits))
+            .collect()
     }
 
     fn may_call(&self) -> bool {
@@ -276,13 +246,13 @@ impl Engine {
             .as_ref()
             .is_none_or(|target| target.shard_id == landing.shard_id);
         if !expected {
-            self.refresh.need(now);
+            self.stream.need_map(now);
         }
         let believed = parcel
             .target
             .as_ref()
             .is_some_and(|target| self.routing.serves(target));
-        match judge(&parcel, &landing, self.map.as_deref()) {
+        match judge(&parcel, &landing, self.stream.map()) {
             Judgement::Fits => self.settlement.stored(&parcel, landing),
             // The map knows better by now than when the parcel was packed.
             Judgement::WrongShard if !believed => self.on_wrong_shard(parcel, &landing, now),
@@ -323,10 +293,7 @@ impl Engine {
         }
     }
 
-    fn start_fetch(&mut self, now: Instant) {
-        if !self.refresh.begin(now) {
-            return;
-        }
+    fn start_fetch(&mut self) {
         // A stray may lie on a shard that was closed meanwhile, which only the full list tells.
         let filter = if self.retries.has_strays() {
             ShardFilter::All
@@ -340,128 +307,36 @@ impl Engine {
 
     fn on_fetched(&mut self, fetched: Result<Fetched, TaskError>) {
         self.fetch = None;
-        self.fetched = true;
         let now = self.shared.env.now();
-        let Ok(Fetched { shards, summary }) = fetched else {
-            let delay = self.next_fetch_delay();
-            self.refresh.failed(now, delay);
-            return;
-        };
-        let described = self.on_described(summary);
-        let shards = match shards {
-            // A stream that is being made has no shards yet.
-            Ok(shards) if !shards.iter().any(shardwise_types::Shard::is_open) => Ok(None),
-            Ok(shards) => Ok(Some(Arc::new(ShardMap::new(shards)))),
-            Err(error) => Err(error),
-        };
-        match shards {
-            Ok(Some(map)) => {
-                self.settlement.counts.shard_map_refreshes += 1;
-                self.map = Some(map.clone());
-                self.fetch_error = None;
-                if described {
-                    self.fetch_delays = None;
-                    self.refresh.succeeded(now);
-                } else {
-                    let delay = self.next_fetch_delay();
-                    self.refresh.failed(now, delay);
-                }
-                self.choose_routing();
-                self.judge_strays(&map, now);
-            }
-            Ok(None) => {
-                let delay = self.next_fetch_delay();
-                self.refresh.failed(now, delay);
-            }
-            Err(error) => self.on_no_shards(error, now),
-        }
-    }
-
-    /// Notes what the stream says of itself. Returns whether it has said all that it will.
-    fn on_described(&mut self, summary: Option<Result<StreamSummary, Error>>) -> bool {
-        let failure = match summary {
-            Some(Ok(summary)) => {
-                let auto = summary.record_distribution_strategy.as_deref() == Some("AUTO");
-                self.distribution = if auto {
-                    Distribution::Auto
-                } else {
-                    Distribution::ByPartitionKey
-                };
-                self.set_record_limit(summary.max_record_bytes);
-                return true;
-            }
-            Some(Err(error)) => Some(error),
-            None => None,
-        };
-        if self.distribution == Distribution::Unknown {
-            self.set_record_limit(None);
-        }
-        // What it said before still counts: if that has changed, records land where they should
-        // not, and that is noticed.
-        failure.is_some_and(|error| !error.is_retryable())
-    }
-
-    fn set_record_limit(&mut self, said: Option<usize>) {
-        let limit = self
-            .settings
-            .max_record_bytes
-            .unwrap_or_else(|| said.unwrap_or(RECORD_MAX_BYTES_DEFAULT))
-            .min(self.settings.max_buffered_bytes);
-        self.record_limit = limit;
-        self.shared.lock().max_record_bytes = limit;
-    }
-
-    /// The shards could not be listed.
-    fn on_no_shards(&mut self, error: Error, now: Instant) {
-        let kind = error.kind();
-        let error = Arc::new(error);
-        self.fetch_error = Some(error.clone());
-        let passing = error.is_retryable() || kind == ErrorKind::ResourceInUse;
-        let delay = match kind {
-            ErrorKind::ResourceNotFound => UNKNOWN_STREAM_SPACING,
-            _ if passing => self.next_fetch_delay(),
-            _ => self.settings.shard_map_refresh,
-        };
-        self.refresh.failed(now, delay);
-        if self.map.is_some() || (passing && self.distribution != Distribution::Auto) {
-            // The last good map serves on; without one records are held.
-            return;
-        }
-        if kind == ErrorKind::ResourceNotFound {
-            let held = self.shared.lock().take_held();
-            for group in held {
-                for parcel in group.seal(&Routing::Loose, &self.limits) {
+        let delay = self.next_fetch_delay();
+        match self.stream.on_fetched(fetched.ok(), now, delay) {
+            News::Nothing => {}
+            News::NoStream(error) => {
+                let held = self.shared.lock().take_held();
+                for parcel in self.seal_alone(held) {
                     let cause = Cause::Request(error.clone());
                     self.settlement
                         .failed_by(parcel, DeliveryErrorKind::Rejected, cause);
                 }
             }
-            return;
+            News::Routing { complete } => {
+                if complete {
+                    self.fetch_delays = None;
+                }
+                self.settlement.counts.shard_map_refreshes += 1;
+                self.set_routing();
+                self.judge_strays(now);
+            }
         }
-        self.choose_routing();
     }
 
-    /// Routes by the map and the distribution as they are known now.
-    fn choose_routing(&mut self) {
-        let assumed = self.settings.assume_partition_key_distribution;
-        let off = match (self.distribution, &self.map) {
-            _ if !self.settings.aggregation => Some(AggregationOff::Disabled),
-            (Distribution::Auto, _) => Some(AggregationOff::AutoDistribution),
-            (Distribution::Unknown, _) if !assumed => Some(AggregationOff::DistributionUnknown),
-            (_, None) => Some(AggregationOff::ShardsUnknown),
-            (_, Some(_)) => None,
-        };
-        let routing = match (&self.map, off) {
-            (Some(map), None) => Routing::Aggregate(map.clone()),
-            _ => Routing::Loose,
-        };
-        self.set_routing(routing, off);
-    }
-
-    fn set_routing(&mut self, routing: Routing, off: Option<AggregationOff>) {
+    /// Routes by what is known of the stream now.
+    fn set_routing(&mut self) {
+        let (routing, off) = self.stream.routing();
         self.routing = routing;
         let (displaced, before) = {
             let mut core = self.shared.lock();
+            core.max_record_bytes = self.stream.record_limit();
             let before = std::mem::replace(&mut core.stats.aggregation_off, off);
             (core.route(self.routing.clone()), before)
         };
@@ -482,7 +357,10 @@ impl Engine {
         }
     }
 
-    fn judge_strays(&mut self, map: &ShardMap, now: Instant) {
+    fn judge_strays(&mut self, now: Instant) {
+        let Some(map) = self.stream.map() else {
+            return;
+        };
         for (Stray { parcel, landing }, judgement) in self.retries.judge_strays(map) {
             if judgement == Judgement::Fits {
                 self.settlement.stored(&parcel, landing);
@@ -492,7 +370,7 @@ impl Engine {
         }
         if self.retries.has_strays() {
             let delay = self.next_fetch_delay();
-            self.refresh.failed(now, delay);
+            self.stream.need_map_after(now, delay);
         }
     }
 
@@ -524,9 +402,7 @@ impl Drop for Engine {
         unsent.extend(strays.into_iter().map(|stray| stray.parcel));
         unsent.extend(delayed);
         unsent.extend(self.collector.take_all());
-        for group in groups {
-            unsent.extend(group.seal(&Routing::Loose, &self.limits));
-        }
+        unsent.extend(self.seal_alone(groups));
         let mut report = Vec::new();
         for parcel in &unsent {
             self.settlement.failed(parcel, DeliveryErrorKind::Stopped);

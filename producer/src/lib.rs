@@ -67,6 +67,7 @@ mod send;
 mod settle;
 mod shard_map;
 mod stats;
+mod stream;
 
 pub use shardwise_client::{Aws, Written};
 pub use shardwise_types::{

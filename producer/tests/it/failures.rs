@@ -1,0 +1,256 @@
+//! Errors that a record can end in, and those that it survives.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use serde_json::json;
+use shardwise_client::transport::Fault;
+use shardwise_mock::{EntryFault, Operation};
+use shardwise_producer::{DeliveryErrorKind, EntryError, Record, Written};
+
+use crate::support::{World, assert_all_readable, record, refusal, send_all};
+
+#[tokio::test(start_paused = true)]
+async fn permanent_errors_are_reported_at_once() {
+    for (code, status) in [
+        ("AccessDeniedException", 400),
+        ("ValidationException", 400),
+        ("KMSDisabledException", 400),
+        ("KMSAccessDeniedException", 400),
+        ("ResourceNotFoundException", 400),
+        ("NeverHeardOfException", 403),
+    ] {
+        let world = World::new(1);
+        world
+            .tamper
+            .answer("PutRecords", move |_| Some((status, refusal(code).1)));
+        let producer = world.builder().linger(Duration::ZERO).build().unwrap();
+        let begin = world.env.now();
+        let error = producer.send(record(3)).await.unwrap().await.unwrap_err();
+        assert_eq!(error.kind(), DeliveryErrorKind::Rejected, "{code}");
+        assert_eq!(error.code(), Some(code));
+        assert_eq!(error.written(), Written::No);
+        assert_eq!(error.attempts(), 1);
+        let source = error.source().unwrap();
+        assert!(source.is::<shardwise_client::Error>(), "{source}");
+        assert_eq!(error.into_record(), record(3));
+        assert_eq!(world.tamper.puts().len(), 1, "{code} was tried again");
+        assert!(world.env.now() - begin < Duration::from_millis(10));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_stream_is_a_clear_error_and_the_producer_goes_on_once_it_is_there() {
+    let world = World::empty();
+    let producer = world.producer();
+    let begin = world.env.now();
+    for n in 0..3 {
+        let deliveries = send_all(&producer, n..n + 10).await;
+        for delivery in deliveries {
+            let error = delivery.await.unwrap_err();
+            assert_eq!(error.kind(), DeliveryErrorKind::Rejected);
+            assert_eq!(error.code(), Some("ResourceNotFoundException"));
+            assert_eq!(error.written(), Written::No);
+        }
+    }
+    assert!(world.env.now() - begin < Duration::from_secs(3));
+    assert!(world.mock.calls(Operation::ListShards) <= 4);
+    assert_eq!(world.mock.calls(Operation::PutRecords), 0);
+
+    world.create(2);
+    let deliveries = send_all(&producer, 0..10).await;
+    assert_all_readable(&world, deliveries, 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_for_a_stream_that_is_being_made_are_held() {
+    let world = World::empty();
+    let (status, refused) = refusal("ResourceInUseException");
+    let mut left = 4;
+    world.tamper.answer("ListShards", move |_| {
+        left -= 1;
+        (left > 0).then(|| (status, refused.clone()))
+    });
+    world.create(2);
+    let producer = world.producer();
+    let deliveries = send_all(&producer, 0..10).await;
+    let receipts = assert_all_readable(&world, deliveries, 0).await;
+    assert!(receipts.iter().any(|it| it.aggregated));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poison_record_fails_alone() {
+    let world = World::new(3);
+    world.tamper.answer("PutRecords", |body| {
+        let mut records = body["Records"].as_array().unwrap().iter();
+        records
+            .any(|it| it["PartitionKey"] == "poison")
+            .then(|| refusal("ValidationException"))
+    });
+    let producer = world.builder().aggregation(false).build().unwrap();
+    let mut deliveries = send_all(&producer, 0..150).await;
+    let poison = Record::new("poison".parse().unwrap(), "x");
+    let poison_delivery = producer.send(poison.clone()).await.unwrap();
+    deliveries.extend(send_all(&producer, 150..300).await);
+    assert_all_readable(&world, deliveries, 0).await;
+    let error = poison_delivery.await.unwrap_err();
+    assert_eq!(error.kind(), DeliveryErrorKind::Rejected);
+    assert_eq!(error.written(), Written::No);
+    assert_eq!(error.into_record(), poison);
+    // 2 log2(301) at most, and each neighbour is stored once.
+    assert!(world.tamper.puts().len() <= 20);
+    assert_eq!(world.stored().await.len(), 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_too_large_for_the_service_is_sent_in_parts() {
+    let world = World::new(1);
+    world.tamper.answer("PutRecords", |body| {
+        let count = body["Records"].as_array().unwrap().len();
+        (count > 60).then(|| refusal("InvalidArgumentException"))
+    });
+    let producer = world.builder().aggregation(false).build().unwrap();
+    let deliveries = send_all(&producer, 0..500).await;
+    assert_all_readable(&world, deliveries, 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_that_fail_are_sent_again_and_the_others_are_not() {
+    let world = World::new(1);
+    let producer = world.builder().aggregation(false).build().unwrap();
+    for _ in 0..3 {
+        world
+            .mock
+            .on(Operation::PutRecords)
+            .times(1)
+            .fail_entries(EntryFault::Throttle, |index| index % 2 == 0);
+    }
+    let deliveries = send_all(&producer, 0..100).await;
+    let receipts = assert_all_readable(&world, deliveries, 0).await;
+    assert_eq!(world.stored().await.len(), 100, "no duplicates");
+    let mut by_attempts = [0; 5];
+    for receipt in &receipts {
+        by_attempts[receipt.attempts as usize] += 1;
+        assert!(!receipt.maybe_duplicate, "a throttle writes nothing");
+    }
+    assert_eq!(by_attempts[1], 50);
+    assert!(by_attempts[2] > 0);
+    let stats = producer.stats();
+    let retries: u64 = receipts.iter().map(|it| u64::from(it.attempts - 1)).sum();
+    assert_eq!(stats.kinesis_records_retried, retries);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_is_tried_until_its_time_is_over_and_then_given_back_with_the_last_error() {
+    let world = World::new(1);
+    world
+        .mock
+        .on(Operation::PutRecords)
+        .fail_entries(EntryFault::Throttle, |_| true);
+    let producer = world
+        .builder()
+        .record_ttl(Duration::from_secs(10))
+        .build()
+        .unwrap();
+    let begin = world.env.now();
+    let deliveries = send_all(&producer, 0..10).await;
+    for (n, delivery) in deliveries.into_iter().enumerate() {
+        let error = delivery.await.unwrap_err();
+        assert_eq!(error.kind(), DeliveryErrorKind::Expired);
+        assert_eq!(error.written(), Written::No);
+        assert_eq!(error.code(), Some("ProvisionedThroughputExceededException"));
+        assert!(error.source().unwrap().is::<EntryError>());
+        assert!(error.attempts() > 10, "{}", error.attempts());
+        assert_eq!(error.into_record(), record(n));
+    }
+    let took = world.env.now() - begin;
+    assert!((10_000..10_010).contains(&took.as_millis()), "{took:?}");
+    assert!(
+        world.mock.calls(Operation::PutRecords) < 200,
+        "it backs off"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_record_may_be_written_unless_it_certainly_is_not() {
+    for (fault, written) in [
+        (Fault::Throttle, Written::No),
+        (Fault::Refuse, Written::No),
+        (Fault::InternalFailure, Written::Unknown),
+        (Fault::LoseRequest, Written::Unknown),
+        (Fault::LoseResponse, Written::Unknown),
+    ] {
+        let world = World::new(1);
+        // One doubtful attempt is enough, whatever follows.
+        world
+            .faults
+            .on("PutRecords", 1, fault)
+            .on("PutRecords", 10_000, Fault::Throttle);
+        let producer = world
+            .builder()
+            .record_ttl(Duration::from_secs(2))
+            .build()
+            .unwrap();
+        let error = producer.send(record(0)).await.unwrap().await.unwrap_err();
+        assert_eq!(error.kind(), DeliveryErrorKind::Expired);
+        assert_eq!(error.written(), written, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_was_stored_before_is_flagged_as_a_possible_duplicate() {
+    let world = World::new(1);
+    world.faults.on("PutRecords", 1, Fault::LoseResponse);
+    let producer = world.producer();
+    let receipt = producer.send(record(0)).await.unwrap().await.unwrap();
+    assert!(receipt.maybe_duplicate);
+    assert_eq!(receipt.attempts, 2);
+    assert_eq!(world.stored().await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_for_another_number_of_records_is_matched_with_none() {
+    let world = World::new(1);
+    let mut first = true;
+    world.tamper.answer("PutRecords", move |_| {
+        std::mem::take(&mut first).then(|| {
+            let result = json!({ "ShardId": "shardId-000000000000", "SequenceNumber": "1" });
+            (200, json!({ "FailedRecordCount": 0, "Records": [result] }))
+        })
+    });
+    let producer = world.builder().aggregation(false).build().unwrap();
+    let deliveries = send_all(&producer, 0..5).await;
+    let receipts = assert_all_readable(&world, deliveries, 0).await;
+    assert!(receipts.iter().all(|it| it.maybe_duplicate));
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_expire_while_no_call_is_free_and_while_there_is_no_map() {
+    let world = World::new(1);
+    world.faults.on("PutRecords", 10, Fault::HangBefore);
+    let producer = world
+        .builder()
+        .max_requests_in_flight(1)
+        .record_ttl(Duration::from_secs(2))
+        .build()
+        .unwrap();
+    drop(producer.send(record(0)).await.unwrap());
+    world.sleep_ms(300).await;
+    let begin = world.env.now();
+    let error = producer.send(record(1)).await.unwrap().await.unwrap_err();
+    assert_eq!(error.kind(), DeliveryErrorKind::Expired);
+    assert_eq!((error.written(), error.attempts()), (Written::No, 0));
+    assert_eq!((world.env.now() - begin).as_millis(), 2_000);
+
+    let world = World::new(1);
+    world.faults.on("ListShards", 100, Fault::Throttle);
+    let producer = world
+        .builder()
+        .record_ttl(Duration::from_secs(2))
+        .build()
+        .unwrap();
+    let error = producer.send(record(1)).await.unwrap().await.unwrap_err();
+    assert_eq!(error.kind(), DeliveryErrorKind::Expired);
+    assert_eq!(error.code(), Some("LimitExceededException"));
+    assert_eq!(world.mock.calls(Operation::PutRecords), 0);
+}
