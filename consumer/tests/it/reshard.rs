@@ -1,0 +1,195 @@
+//! Splits and merges: parents before children, nothing lost, no gap.
+
+use shardwise_client::transport::Fault;
+
+use crate::support::{Habits, TestResult, What, World, seconds};
+
+/// No record of a child before each of its parents was ended, and the order of each key kept.
+fn assert_parents_first(world: &World, families: &[(u32, &[u32])]) {
+    for (child, parents) in families {
+        let first = world
+            .journal
+            .first(|entry| entry.shard == *child && matches!(entry.what, What::Started(_)));
+        let first = first.expect("the child has started");
+        for parent in *parents {
+            let ended = world
+                .journal
+                .first(|entry| entry.shard == *parent && entry.what == What::Ended)
+                .expect("the parent has ended");
+            assert!(ended <= first, "{child} began before {parent} had ended");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_of_a_split_start_after_their_parent_and_within_a_second() -> TestResult {
+    let world = World::new(1);
+    let host = world.host("a");
+    let worker = host.start();
+    let before = world.put_numbered("before-", 20).await;
+    world.until_processed(&before).await;
+    world.split(0).await;
+    let after = world.put_numbered("after-", 20).await;
+    world.until_processed(&after).await;
+    assert_parents_first(&world, &[(1, &[0]), (2, &[0])]);
+    let ended = world
+        .journal
+        .first(|entry| entry.what == What::Ended)
+        .unwrap();
+    for child in [1, 2] {
+        let started = world
+            .journal
+            .first(|entry| entry.shard == child && matches!(entry.what, What::Started(_)))
+            .unwrap();
+        println!(
+            "child {child} starts {:?} after its parent's end",
+            started - ended
+        );
+        assert!(started - ended < seconds(1.0));
+    }
+    assert_eq!(world.journal.records(|_| true).len(), 40, "nothing twice");
+    assert_eq!(world.leases().await[&0]["checkpoint"], "SHARD_END");
+    worker.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_child_of_a_merge_starts_after_both_parents_of_one_worker() -> TestResult {
+    let world = World::new(2);
+    let host = world.host("a");
+    let worker = host.start();
+    let before = world.put_numbered("before-", 20).await;
+    world.until_processed(&before).await;
+    world.merge(0, 1).await;
+    let after = world.put_numbered("after-", 20).await;
+    world.until_processed(&after).await;
+    assert_parents_first(&world, &[(2, &[0, 1])]);
+    assert_eq!(world.journal.records(|_| true).len(), 40, "nothing twice");
+    worker.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_child_of_a_merge_waits_for_the_parent_that_another_worker_reads() -> TestResult {
+    let world = World::new(2);
+    let (fast, slow) = (world.host("fast"), world.host("slow"));
+    let fast_worker = fast.start();
+    let slow_worker = slow.start_with(slow.builder(), Habits::slow(seconds(15.0)));
+    world
+        .until("one each", || {
+            fast_worker.holds().len() == 1 && slow_worker.holds().len() == 1
+        })
+        .await;
+    let before = world.put_numbered("before-", 20).await;
+    world.sleep(seconds(3.0)).await;
+    world.merge(0, 1).await;
+    let after = world.put_numbered("after-", 20).await;
+    world.until_processed(&[before, after].concat()).await;
+    assert_parents_first(&world, &[(2, &[0, 1])]);
+    let last_end = world
+        .journal
+        .entries()
+        .into_iter()
+        .filter(|entry| entry.what == What::Ended)
+        .map(|entry| entry.at)
+        .max()
+        .unwrap();
+    let started = world
+        .journal
+        .first(|entry| entry.shard == 2 && matches!(entry.what, What::Started(_)))
+        .unwrap();
+    println!(
+        "the child starts {:?} after the other worker's parent",
+        started - last_end
+    );
+    assert!(started - last_end < seconds(2.0));
+    fast_worker.stop().await?;
+    slow_worker.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_splits_and_merges_loses_and_repeats_nothing() -> TestResult {
+    let world = World::new(2);
+    let (a, b) = (world.host("a"), world.host("b"));
+    let (worker_a, worker_b) = (a.start(), b.start());
+    let mut all = Vec::new();
+    all.extend(world.put_numbered("g0-", 20).await);
+    world.sleep(seconds(0.1)).await;
+    world.split(0).await; // 2 3
+    all.extend(world.put_numbered("g1-", 20).await);
+    world.split(1).await; // 4 5
+    world.sleep(seconds(2.0)).await;
+    all.extend(world.put_numbered("g2-", 20).await);
+    world.merge(3, 4).await; // 6
+    all.extend(world.put_numbered("g3-", 20).await);
+    world.sleep(seconds(1.0)).await;
+    world.merge(2, 6).await; // 7
+    all.extend(world.put_numbered("g4-", 20).await);
+    world.merge(7, 5).await; // 8
+    all.extend(world.put_numbered("g5-", 20).await);
+    world.until_processed(&all).await;
+    assert_parents_first(
+        &world,
+        &[
+            (2, &[0]),
+            (3, &[0]),
+            (4, &[1]),
+            (5, &[1]),
+            (6, &[3, 4]),
+            (7, &[2, 6]),
+            (8, &[7, 5]),
+        ],
+    );
+    // One key's records come in the order of the generations, across shards.
+    worker_a.stop().await?;
+    worker_b.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_dies_between_the_children_and_the_end_loses_nothing() -> TestResult {
+    let world = World::new(1);
+    let host = world.host("a");
+    let worker = host.start();
+    let before = world.put_numbered("before-", 5).await;
+    world.until_processed(&before).await;
+    world.sleep(seconds(2.0)).await;
+    // The children get their leases; the parent's end never arrives.
+    host.faults.on("UpdateItem", 100_000, Fault::HangBefore);
+    world.split(0).await;
+    let after = world.put_numbered("after-", 5).await;
+    world.sleep(seconds(3.0)).await;
+    host.node.kill();
+    drop(worker);
+    let rows = world.leases().await;
+    assert_eq!(rows[&1]["leaseOwner"], "a", "the creator owns the children");
+    assert_ne!(rows[&0]["checkpoint"], "SHARD_END");
+    let heir = world.host("b");
+    let worker = heir.start();
+    world.until_processed(&after).await;
+    assert_parents_first(&world, &[(1, &[0]), (2, &[0])]);
+    worker.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_resharded_before_the_first_start_is_read_from_its_beginning()
+-> TestResult {
+    let world = World::new(1);
+    let before = world.put_numbered("before-", 5).await;
+    world.sleep(seconds(60.0)).await;
+    world.split(0).await;
+    let between = world.put_numbered("between-", 5).await;
+    world.sleep(seconds(60.0)).await;
+    world.merge(1, 2).await;
+    let after = world.put_numbered("after-", 5).await;
+    let host = world.host("a");
+    let worker = host.start();
+    world
+        .until_processed(&[before, between, after].concat())
+        .await;
+    assert_parents_first(&world, &[(1, &[0]), (2, &[0]), (3, &[1, 2])]);
+    worker.stop().await?;
+    Ok(())
+}

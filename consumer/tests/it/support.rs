@@ -1,0 +1,588 @@
+//! A stream, a fleet of hosts and a journal of what their processors saw; all in one process, on
+//! one virtual clock, without a socket.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use bytes::Bytes;
+use shardwise_aggregation_proto::{Aggregator, UserRecord};
+use shardwise_client::transport::{Faults, Faulty, InProcess};
+use shardwise_client::{Aws, Kinesis, PutRecordsEntry, ShardFilter};
+use shardwise_consumer::{
+    Batch, BoxError, CheckpointErrorKind, Checkpointer, EndAcked, Position, RecordForm,
+    RecordProcessor, ShardEnd, ShardInfo, Stats, Worker, WorkerBuilder, WorkerError,
+};
+use shardwise_env::{Env, Instant, Node, Simulation, Task};
+use shardwise_mock::{Mock, MockService};
+use shardwise_types::{HashKey, Shard, ShardId, StreamName, WorkerId};
+use tokio::sync::watch;
+
+pub(crate) type TestResult = Result<(), Box<dyn std::error::Error>>;
+
+pub(crate) const STREAM: &str = "orders";
+pub(crate) const APPLICATION: &str = "billing";
+
+pub(crate) fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+/// The mock and what is common to all hosts.
+pub(crate) struct World {
+    pub(crate) simulation: Simulation,
+    pub(crate) mock: Mock,
+    pub(crate) env: Env,
+    pub(crate) stream: StreamName,
+    pub(crate) journal: Journal,
+    kinesis: Kinesis,
+    aws: Aws,
+}
+
+impl World {
+    /// A stream with this many shards.
+    pub(crate) fn new(shards: u32) -> Self {
+        let world = Self::empty();
+        world.mock.create_stream(&world.stream, shards).unwrap();
+        world
+    }
+
+    /// No stream.
+    pub(crate) fn empty() -> Self {
+        let simulation = Simulation::new(7);
+        let env = simulation.node("world", 1.0).env();
+        let mock = Mock::builder().env(env.clone()).seed(7).build();
+        let aws = Aws::builder()
+            .in_process(mock.service())
+            .env(env.clone())
+            .build()
+            .unwrap();
+        Self {
+            simulation,
+            mock,
+            stream: STREAM.parse().unwrap(),
+            journal: Journal::new(env.clone()),
+            kinesis: aws.kinesis(),
+            env,
+            aws,
+        }
+    }
+
+    /// A host with a clock, a transport and faults of its own.
+    pub(crate) fn host(&self, name: &str) -> Host {
+        self.host_with(name, |transport| transport)
+    }
+
+    /// A host whose transport is wrapped.
+    pub(crate) fn host_with<T: shardwise_client::Transport>(
+        &self,
+        name: &str,
+        wrap: impl FnOnce(InProcess<MockService>) -> T,
+    ) -> Host {
+        let node = self.simulation.node(name, 1.0);
+        let transport = Faulty::new(wrap(InProcess::new(self.mock.service())), node.env());
+        let faults = transport.faults();
+        let aws = Aws::builder()
+            .in_process_transport(transport)
+            .env(node.env())
+            .build()
+            .unwrap();
+        Host {
+            name: name.to_owned(),
+            node,
+            aws,
+            faults,
+            journal: self.journal.clone(),
+        }
+    }
+
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        self.env.sleep(duration).await;
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.env.now()
+    }
+
+    /// Puts one record that goes where its key says; key and data are the same.
+    pub(crate) async fn put(&self, data: &str) {
+        let entry = PutRecordsEntry::new(data.parse().unwrap(), Bytes::from(data.to_owned()));
+        self.kinesis.put_record(&self.stream, &entry).await.unwrap();
+    }
+
+    pub(crate) async fn put_all<'a>(&self, data: impl IntoIterator<Item = &'a str>) {
+        for data in data {
+            self.put(data).await;
+        }
+    }
+
+    /// Puts `prefix0` to `prefix(count-1)` and returns them.
+    pub(crate) async fn put_numbered(&self, prefix: &str, count: usize) -> Vec<String> {
+        let all: Vec<String> = (0..count).map(|n| format!("{prefix}{n}")).collect();
+        self.put_all(all.iter().map(String::as_str)).await;
+        all
+    }
+
+    /// Puts an aggregate of these members into the shard that takes the hash key.
+    pub(crate) async fn put_aggregate(&self, members: &[&str], hash_key: HashKey) {
+        let mut aggregator = Aggregator::new(50_000);
+        for member in members {
+            let data = Bytes::from((*member).to_owned());
+            aggregator
+                .try_push(UserRecord::new(member.parse().unwrap(), data))
+                .unwrap();
+        }
+        self.put_raw(aggregator.finish().unwrap().data, hash_key)
+            .await;
+    }
+
+    pub(crate) async fn put_raw(&self, data: Bytes, hash_key: HashKey) {
+        let mut entry = PutRecordsEntry::new("a".parse().unwrap(), data);
+        entry.explicit_hash_key = Some(hash_key);
+        self.kinesis.put_record(&self.stream, &entry).await.unwrap();
+    }
+
+    pub(crate) async fn shards(&self) -> Vec<Shard> {
+        self.kinesis
+            .list_shards(&self.stream, ShardFilter::All)
+            .await
+            .unwrap()
+    }
+
+    /// Splits a shard in the middle of its range.
+    pub(crate) async fn split(&self, number: u32) {
+        let id = ShardId::from_number(number);
+        let shards = self.shards().await;
+        let range = shards
+            .iter()
+            .find(|shard| shard.shard_id == id)
+            .unwrap()
+            .hash_key_range;
+        let (start, end) = (range.start().get(), range.end().get());
+        let middle = HashKey::new(start + (end - start) / 2 + 1);
+        self.kinesis
+            .split_shard(&self.stream, &id, middle)
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn merge(&self, one: u32, other: u32) {
+        let (one, other) = (ShardId::from_number(one), ShardId::from_number(other));
+        self.kinesis
+            .merge_shards(&self.stream, &one, &other)
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn delete_stream(&self) {
+        self.kinesis.delete_stream(&self.stream).await.unwrap();
+    }
+
+    pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version_latest()
+            .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
+            .endpoint_url("http://in-process.invalid")
+            .credentials_provider(self.aws.credentials_provider())
+            .http_client(self.aws.http_client())
+            .time_source(self.aws.time_source())
+            .sleep_impl(self.aws.async_sleep())
+            .build();
+        aws_sdk_dynamodb::Client::from_conf(config)
+    }
+
+    /// The lease rows: for each shard number its attributes as text.
+    pub(crate) async fn leases(&self) -> BTreeMap<u32, BTreeMap<String, String>> {
+        let scan = self.dynamodb().scan().table_name(APPLICATION).send();
+        let mut rows = BTreeMap::new();
+        for item in scan.await.unwrap().items() {
+            let row: BTreeMap<String, String> = item
+                .iter()
+                .map(|(name, value)| (name.clone(), text(value)))
+                .collect();
+            let id: ShardId = row["leaseKey"].parse().unwrap();
+            rows.insert(id.number().unwrap(), row);
+        }
+        rows
+    }
+
+    /// The checkpoint of a shard, as the table has it.
+    pub(crate) async fn checkpoint(&self, shard: u32) -> String {
+        let rows = self.leases().await;
+        let row = &rows[&shard];
+        format!(
+            "{}/{}",
+            row["checkpoint"], row["checkpointSubSequenceNumber"]
+        )
+    }
+
+    /// Waits, for an hour at most, until a condition holds.
+    pub(crate) async fn until(&self, what: &str, mut holds: impl FnMut() -> bool) -> Instant {
+        let deadline = self.now() + seconds(3600.0);
+        while !holds() {
+            assert!(
+                self.now() < deadline,
+                "never: {what}\n{:#?}",
+                self.journal.entries()
+            );
+            self.sleep(Duration::from_millis(10)).await;
+        }
+        self.now()
+    }
+
+    /// Waits until all of these were processed, by whomever.
+    pub(crate) async fn until_processed(&self, all: &[String]) -> Instant {
+        let all: BTreeSet<_> = all.iter().cloned().collect();
+        self.until("processed", || self.journal.data().is_superset(&all))
+            .await
+    }
+}
+
+fn text(value: &AttributeValue) -> String {
+    match value {
+        AttributeValue::S(text) | AttributeValue::N(text) => text.clone(),
+        AttributeValue::Ss(texts) => texts.join(","),
+        other => format!("{other:?}"),
+    }
+}
+
+/// One simulated host.
+pub(crate) struct Host {
+    pub(crate) name: String,
+    pub(crate) node: Node,
+    pub(crate) aws: Aws,
+    pub(crate) faults: Faults,
+    journal: Journal,
+}
+
+impl Host {
+    /// A worker named after the host.
+    pub(crate) fn builder(&self) -> WorkerBuilder {
+        self.named(&self.name)
+    }
+
+    pub(crate) fn named(&self, worker_id: &str) -> WorkerBuilder {
+        let worker_id: WorkerId = worker_id.parse().unwrap();
+        Worker::builder(
+            &self.aws,
+            APPLICATION.parse().unwrap(),
+            STREAM.parse().unwrap(),
+        )
+        .worker_id(worker_id)
+    }
+
+    /// Starts a worker with the usual processors.
+    pub(crate) fn start(&self) -> Started {
+        self.start_with(self.builder(), Habits::default())
+    }
+
+    pub(crate) fn start_with(&self, builder: WorkerBuilder, habits: Habits) -> Started {
+        let (journal, host) = (self.journal.clone(), self.name.clone());
+        let worker = builder
+            .build(move |shard| journal.processor(&host, shard, &habits))
+            .unwrap();
+        self.run(worker)
+    }
+
+    pub(crate) fn run<P: RecordProcessor>(&self, worker: Worker<P>) -> Started {
+        let stats = worker.stats();
+        let (stop, mut stopped) = watch::channel(false);
+        let task = self.node.env().spawn(async move {
+            worker
+                .run_until(async move {
+                    let _ = stopped.wait_for(|stop| *stop).await;
+                })
+                .await
+        });
+        Started { stop, task, stats }
+    }
+}
+
+/// A worker that runs.
+pub(crate) struct Started {
+    stop: watch::Sender<bool>,
+    pub(crate) task: Task<Result<(), WorkerError>>,
+    pub(crate) stats: Stats,
+}
+
+impl Started {
+    pub(crate) fn ask_to_stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Stops it cleanly.
+    pub(crate) async fn stop(self) -> Result<(), WorkerError> {
+        self.ask_to_stop();
+        self.task.await.unwrap()
+    }
+
+    /// Shards that it holds, by number.
+    pub(crate) fn holds(&self) -> BTreeSet<u32> {
+        let shards = self.stats.snapshot().shards;
+        shards.keys().filter_map(ShardId::number).collect()
+    }
+}
+
+/// How a processor behaves.
+#[derive(Clone)]
+pub(crate) struct Habits {
+    pub(crate) checkpoints: Checkpoints,
+    /// How long a batch takes.
+    pub(crate) slow: Duration,
+    /// What to do instead of processing.
+    #[expect(clippy::type_complexity, reason = "a hook of tests")]
+    pub(crate) trouble: Option<Arc<dyn Fn(&Batch) -> Trouble + Send + Sync>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checkpoints {
+    EachBatch,
+    /// Of the first record of each batch only.
+    FirstRecord,
+    Never,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    None,
+    Fail,
+    Panic,
+    /// For ever.
+    Hang,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Self {
+            checkpoints: Checkpoints::EachBatch,
+            slow: Duration::ZERO,
+            trouble: None,
+        }
+    }
+}
+
+impl Habits {
+    pub(crate) fn checkpoints(checkpoints: Checkpoints) -> Self {
+        Self {
+            checkpoints,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn slow(slow: Duration) -> Self {
+        Self {
+            slow,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn trouble(trouble: impl Fn(&Batch) -> Trouble + Send + Sync + 'static) -> Self {
+        Self {
+            trouble: Some(Arc::new(trouble)),
+            ..Self::default()
+        }
+    }
+}
+
+/// What the processors of all hosts saw, in order.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    env: Env,
+    entries: Arc<Mutex<Vec<Entry>>>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) at: Instant,
+    pub(crate) host: String,
+    pub(crate) shard: u32,
+    pub(crate) what: What,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            at,
+            host,
+            shard,
+            what,
+        } = self;
+        write!(f, "{at:?} {host} {shard} {what:?}")
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    Started(Option<String>),
+    Record {
+        data: String,
+        sub: u64,
+        form: RecordForm,
+        position: Position,
+    },
+    Checkpointed(String),
+    Refused(CheckpointErrorKind),
+    Ended,
+    LeaseLost,
+    ShuttingDown,
+}
+
+impl Journal {
+    fn new(env: Env) -> Self {
+        Self {
+            env,
+            entries: Arc::default(),
+        }
+    }
+
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().unwrap().clone()
+    }
+
+    /// The data of all records processed so far, each once.
+    pub(crate) fn data(&self) -> BTreeSet<String> {
+        self.records(|_| true).into_iter().collect()
+    }
+
+    /// The data of records in the order of processing, duplicates included.
+    pub(crate) fn records(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<String> {
+        let record = |entry: Entry| match entry.what {
+            What::Record { data, .. } => Some(data),
+            _ => None,
+        };
+        let entries = self.entries();
+        let wanted = entries.into_iter().filter(|entry| wanted(entry));
+        wanted.filter_map(record).collect()
+    }
+
+    pub(crate) fn count(&self, wanted: impl Fn(&Entry) -> bool) -> usize {
+        self.entries().iter().filter(|entry| wanted(entry)).count()
+    }
+
+    /// When the first entry like this was made.
+    pub(crate) fn first(&self, wanted: impl Fn(&Entry) -> bool) -> Option<Instant> {
+        let entries = self.entries();
+        entries
+            .iter()
+            .find(|entry| wanted(entry))
+            .map(|entry| entry.at)
+    }
+
+    pub(crate) fn processor(&self, host: &str, shard: &ShardInfo, habits: &Habits) -> Scribe {
+        Scribe {
+            journal: self.clone(),
+            host: host.to_owned(),
+            shard: shard.shard_id.number().unwrap(),
+            habits: habits.clone(),
+            busy: Arc::default(),
+        }
+    }
+}
+
+/// A processor that writes everything down.
+pub(crate) struct Scribe {
+    journal: Journal,
+    host: String,
+    shard: u32,
+    habits: Habits,
+    busy: Arc<AtomicBool>,
+}
+
+impl Scribe {
+    fn note(&self, what: What) {
+        self.journal.entries.lock().unwrap().push(Entry {
+            at: self.journal.env.now(),
+            host: self.host.clone(),
+            shard: self.shard,
+            what,
+        });
+    }
+
+    /// Calls for one shard never overlap: every test checks it.
+    fn enter(&self) -> Busy {
+        assert!(!self.busy.swap(true, Ordering::SeqCst), "calls overlap");
+        Busy(self.busy.clone())
+    }
+
+    async fn checkpoint(&self, checkpointer: &Checkpointer, at: &Position) -> Result<(), BoxError> {
+        match checkpointer.checkpoint(at).await {
+            Ok(()) => {
+                self.note(What::Checkpointed(at.to_string()));
+                Ok(())
+            }
+            Err(error) => {
+                self.note(What::Refused(error.kind()));
+                Err(error.into())
+            }
+        }
+    }
+}
+
+struct Busy(Arc<AtomicBool>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+impl RecordProcessor for Scribe {
+    async fn started(&mut self, from: Option<&Position>) -> Result<(), BoxError> {
+        let _busy = self.enter();
+        self.note(What::Started(from.map(ToString::to_string)));
+        Ok(())
+    }
+
+    async fn process(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        let _busy = self.enter();
+        if !self.habits.slow.is_zero() {
+            self.journal.env.sleep(self.habits.slow).await;
+        }
+        match self
+            .habits
+            .trouble
+            .as_ref()
+            .map_or(Trouble::None, |trouble| trouble(&batch))
+        {
+            Trouble::None => {}
+            Trouble::Fail => return Err("as told by the test".into()),
+            Trouble::Panic => panic!("as told by the test"),
+            Trouble::Hang => std::future::pending().await,
+        }
+        for record in &batch {
+            self.note(What::Record {
+                data: String::from_utf8_lossy(&record.data).into_owned(),
+                sub: record.sub_sequence_number,
+                form: record.form,
+                position: record.position(),
+            });
+        }
+        match self.habits.checkpoints {
+            Checkpoints::EachBatch => self.checkpoint(checkpointer, batch.end()).await,
+            Checkpoints::FirstRecord => {
+                let first = batch.records()[0].position();
+                self.checkpoint(checkpointer, &first).await
+            }
+            Checkpoints::Never => Ok(()),
+        }
+    }
+
+    async fn shard_ended(&mut self, end: ShardEnd) -> Result<EndAcked, BoxError> {
+        let _busy = self.enter();
+        let acked = end.checkpoint().await?;
+        self.note(What::Ended);
+        Ok(acked)
+    }
+
+    async fn lease_lost(&mut self) {
+        let _busy = self.enter();
+        self.note(What::LeaseLost);
+    }
+
+    async fn shutting_down(&mut self, _checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        let _busy = self.enter();
+        self.note(What::ShuttingDown);
+        Ok(())
+    }
+}

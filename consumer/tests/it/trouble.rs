@@ -1,0 +1,279 @@
+//! Processors that fail, panic and come back: nothing is ever skipped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use shardwise_consumer::{
+    Batch, BoxError, COOL_DOWN, Checkpointer, DEFAULT_PROCESSOR_ATTEMPTS, LeaseEventKind,
+    RecordProcessor,
+};
+
+use crate::support::{Habits, TestResult, Trouble, What, World, seconds};
+
+fn holds(batch: &Batch, data: &str) -> bool {
+    batch.records().iter().any(|record| record.data == data)
+}
+
+/// Trouble with the batch that holds this record, the first `times` times.
+fn trouble_at(data: &'static str, times: u32, trouble: Trouble) -> (Habits, Arc<AtomicU32>) {
+    let count = Arc::new(AtomicU32::new(0));
+    let counted = count.clone();
+    let habits = Habits::trouble(move |batch| {
+        if holds(batch, data) && counted.fetch_add(1, Ordering::SeqCst) < times {
+            trouble.clone()
+        } else {
+            Trouble::None
+        }
+    });
+    (habits, count)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_fails_comes_again_and_is_never_skipped() -> TestResult {
+    let world = World::new(1);
+    let all = world.put_numbered("r", 9).await;
+    let host = world.host("a");
+    let (habits, calls) = trouble_at("r4", 3, Trouble::Fail);
+    let worker = host.start_with(host.builder().max_records(2), habits);
+    world.until_processed(&all).await;
+    assert_eq!(world.journal.records(|_| true), all);
+    assert_eq!(calls.load(Ordering::SeqCst), 4);
+    let stats = worker.stats.snapshot();
+    assert_eq!((stats.processor_failures, stats.shards_given_up), (3, 0));
+    assert_eq!(
+        world
+            .journal
+            .count(|entry| matches!(entry.what, What::Started(_))),
+        1,
+        "after an error the same processor goes on"
+    );
+    worker.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_says_which_attempt_it_is() -> TestResult {
+    let world = World::new(1);
+    world.put("r").await;
+    let host = world.host("a");
+    let attempts = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = attempts.clone();
+    let habits = Habits::trouble(move |batch| {
+        seen.lock().unwrap().push(batch.attempt());
+        if batch.attempt() < 4 {
+            Trouble::Fail
+        } else {
+            Trouble::None
+        }
+    });
+    let worker = host.start_with(host.builder(), habits);
+    world.until_processed(&["r".to_owned()]).await;
+    assert_eq!(*attempts.lock().unwrap(), [1, 2, 3, 4]);
+    worker.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_processor_that_keeps_failing_releases_the_lease_and_another_worker_goes_on() -> TestResult
+{
+    let world = World::new(1);
+    let bad = world.host("bad");
+    let (habits, calls) = trouble_at("r1", u32::MAX, Trouble::Fail);
+    let bad_worker = bad.start_with(bad.builder().max_records(1), habits);
+    let all = world.put_numbered("r", 3).await;
+    world
+        .until("given up", || {
+            bad_worker.stats.snapshot().shards_given_up == 1
+        })
+        .await;
+    assert_eq!(calls.load(Ordering::SeqCst), DEFAULT_PROCESSOR_ATTEMPTS);
+    assert_eq!(
+        world.journal.records(|_| true),
+        ["r0"],
+        "r1 and what follows are not skipped"
+    );
+    assert_eq!(
+        world.journal.count(|entry| entry.what == What::LeaseLost),
+        1
+    );
+    assert_eq!(world.leases().await[&0].get("leaseOwner"), None);
+    let good = world.host("good");
+    let begin = world.now();
+    let good_worker = good.start();
+    world.until_processed(&all).await;
+    assert!(world.now() - begin < seconds(5.0));
+    assert_eq!(
+        world.journal.records(|entry| entry.host == "good"),
+        ["r1", "r2"]
+    );
+    bad_worker.stop().await?;
+    good_worker.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_worker_takes_the_shard_back_after_the_cool_down() -> TestResult {
+    let world = World::new(1);
+    let all = world.put_numbered("r", 3).await;
+    let host = world.host("a");
+    let (habits, _) = trouble_at("r1", 7, Trouble::Fail);
+    let worker = host.start_with(host.builder().max_records(1), habits);
+    world
+        .until("given up", || worker.stats.snapshot().shards_given_up == 1)
+        .await;
+    let given_up = world.now();
+    let back = world.until_processed(&all).await;
+    assert!(back - given_up >= COOL_DOWN, "{:?}", back - given_up);
+    assert!(back - given_up < COOL_DOWN + seconds(10.0));
+    assert_eq!(world.journal.records(|_| true), all);
+    let kinds: Vec<_> = worker
+        .stats
+        .snapshot()
+        .events
+        .iter()
+        .map(|event| event.kind)
+        .collect();
+    let taken = LeaseEventKind::Taken;
+    assert_eq!(kinds, [taken, LeaseEventKind::GivenUp, taken]);
+    worker.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_caught_and_a_new_processor_goes_on_from_the_checkpoint() -> TestResult {
+    let world = World::new(1);
+    let all = world.put_numbered("r", 9).await;
+    let host = world.host("a");
+    let (habits, _) = trouble_at("r4", 2, Trouble::Panic);
+    let worker = host.start_with(host.builder().max_records(2), habits);
+    world.until_processed(&all).await;
+    assert_eq!(world.journal.records(|_| true), all);
+    let starts: Vec<_> = world
+        .journal
+        .entries()
+        .into_iter()
+        .filter_map(|entry| match entry.what {
+            What::Started(from) => Some(from.is_some()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(starts, [false, true, true], "each panic costs a processor");
+    assert_eq!(worker.stats.snapshot().processor_failures, 2);
+    worker.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poison_record_that_panics_is_given_up_though_the_batches_before_it_succeed() -> TestResult
+{
+    let world = World::new(1);
+    world.put_numbered("r", 9).await;
+    let host = world.host("a");
+    let (mut habits, calls) = trouble_at("r6", u32::MAX, Trouble::Panic);
+    habits.checkpoints = crate::support::Checkpoints::Never;
+    let worker = host.start_with(host.builder().max_records(2), habits);
+    world
+        .until("given up", || worker.stats.snapshot().shards_given_up == 1)
+        .await;
+    assert_eq!(calls.load(Ordering::SeqCst), DEFAULT_PROCESSOR_ATTEMPTS);
+    worker.stop().await?;
+    Ok(())
+}
+
+/// Fails in every call but `process`, each the first two times.
+struct Clumsy {
+    started: Arc<AtomicU32>,
+    ended: Arc<AtomicU32>,
+    inner: crate::support::Scribe,
+}
+
+impl RecordProcessor for Clumsy {
+    async fn started(
+        &mut self,
+        from: Option<&shardwise_consumer::Position>,
+    ) -> Result<(), BoxError> {
+        match self.started.fetch_add(1, Ordering::SeqCst) {
+            0 => Err("not yet".into()),
+            1 => panic!("not yet"),
+            _ => self.inner.started(from).await,
+        }
+    }
+
+    async fn process(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        self.inner.process(batch, checkpointer).await
+    }
+
+    async fn shard_ended(
+        &mut self,
+        end: shardwise_consumer::ShardEnd,
+    ) -> Result<shardwise_consumer::EndAcked, BoxError> {
+        match self.ended.fetch_add(1, Ordering::SeqCst) {
+            0 => Err("not yet".into()),
+            1 => panic!("not yet"),
+            _ => self.inner.shard_ended(end).await,
+        }
+    }
+
+    async fn shutting_down(&mut self, _checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        panic!("never")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn start_and_end_are_repeated_and_a_failing_goodbye_releases_the_lease_all_the_same()
+-> TestResult {
+    let world = World::new(1);
+    let host = world.host("a");
+    let counts = [Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0))];
+    let journal = world.journal.clone();
+    let worker = host.builder().build(move |shard| Clumsy {
+        // Only the parent is clumsy at the start.
+        started: counts[0].clone(),
+        ended: counts[1].clone(),
+        inner: journal.processor("a", shard, &Habits::default()),
+    })?;
+    let worker = host.run(worker);
+    let before = world.put_numbered("before-", 3).await;
+    world.until_processed(&before).await;
+    world.split(0).await;
+    let after = world.put_numbered("after-", 3).await;
+    world.until_processed(&after).await;
+    assert_eq!(world.journal.records(|_| true).len(), 6);
+    worker.stop().await?;
+    for row in world.leases().await.values() {
+        assert!(row["checkpoint"] == "SHARD_END" || !row.contains_key("leaseOwner"));
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_the_lease_table_does_not_use_up_the_attempts() -> TestResult {
+    let world = World::new(1);
+    let host = world.host("a");
+    let worker = host.start();
+    let first = world.put_numbered("first-", 1).await;
+    world.until_processed(&first).await;
+    for operation in ["UpdateItem", "Scan", "GetItem"] {
+        host.faults.on(
+            operation,
+            100_000,
+            shardwise_client::transport::Fault::InternalFailure,
+        );
+    }
+    let second = world.put_numbered("second-", 1).await;
+    world.sleep(seconds(120.0)).await;
+    host.faults.clear();
+    world
+        .until("checkpointed", || {
+            world
+                .journal
+                .count(|entry| matches!(entry.what, What::Checkpointed(_)))
+                >= 2
+        })
+        .await;
+    world.until_processed(&second).await;
+    let stats = worker.stats.snapshot();
+    assert_eq!((stats.shards_given_up, stats.leases_lost), (0, 0));
+    worker.stop().await?;
+    Ok(())
+}
