@@ -85,10 +85,11 @@ pub(crate) enum Answer {
 pub(crate) enum Verdict {
     /// What was wanted is written, by this write.
     Done(Box<Lease>),
-    /// What was wanted is written, by an earlier write of mine whose answer was lost. It is unknown
-    /// when that was sent, so it proves nothing about how long the lease is valid.
+    /// What was wanted is written, by an earlier write of mine whose answer was lost: perhaps by
+    /// the SDK's first try of this one, perhaps long ago.
     AlreadyDone(Box<Lease>),
     /// The row is mine, but an earlier write of mine came first: go on from this row and write again.
+    /// A claim is always written again, since nobody knows when the earlier one was sent.
     Again(Box<Lease>),
     /// The lease is not mine, or not any more.
     Lost(Loss),
@@ -208,10 +209,10 @@ fn refused(seen: &Lease, me: &Me, intent: &Intent, row: Box<Lease>) -> Verdict {
         return Verdict::Lost(loss(&row, me));
     }
     let already = match intent {
+        Intent::Renew => true,
         Intent::Checkpoint(wanted) => row.checkpoint >= *wanted,
         Intent::End { children } => row.is_ended() && row.children == *children,
-        // Heartbeats and claims count from a write whose time is known; a release is not done.
-        _ => false,
+        Intent::Take { .. } | Intent::Release | Intent::Create | Intent::Delete => false,
     };
     if already {
         Verdict::AlreadyDone(row)

@@ -13,11 +13,11 @@ use shardwise_types::{SequenceNumber, ShardId};
 use super::decide::{Intent, Loss};
 use super::holder::{HoldError, Holder, Progress};
 use super::lease::{Checkpoint, Lease};
+use super::store::{StoreError, StoreErrorKind};
 use super::table::LeaseTable;
 
 /// How often a write is repeated because an earlier one of mine came first. Writes are serialised
-/// and each round adopts the row, so the second round settles it; more than that means that
-/// somebody else writes in my name.
+/// and each round adopts the row, so the second round settles it unless its answer is lost, too.
 const MAX_ROUNDS: usize = 3;
 
 /// A lease that this worker holds, until it is lost, released or expired.
@@ -185,8 +185,11 @@ impl Held {
                 return Ok(());
             }
         }
-        let me = self.table.me().worker_id.clone();
-        Err(self.holder().lose(Loss::Taken(me)))
+        // Each time the row turned out to be mine, so it is not lost; but nothing is proven either.
+        Err(HoldError::Unavailable(StoreError::new(
+            StoreErrorKind::Unavailable,
+            "the answers to my writes are lost, one after another",
+        )))
     }
 
     fn holder(&self) -> MutexGuard<'_, Holder> {

@@ -74,9 +74,14 @@ pub(super) struct Holder {
     timing: Timing,
     row: Lease,
     floor: Checkpoint,
-    /// When the last write that is known to have succeeded was sent.
+    /// The last write that is known to have succeeded was sent then, or later.
     proven: Instant,
+    /// When the first of the writes whose outcome is unknown was sent.
+    unsettled: Option<Instant>,
     renew_at: Instant,
+    /// A release is or was under way: it may have freed the lease, or may yet. Only another write
+    /// that succeeds can disprove it.
+    giving_up: bool,
     loss: Option<Loss>,
 }
 
@@ -96,7 +101,9 @@ impl Holder {
             floor: row.checkpoint.clone(),
             row,
             proven: sent,
+            unsettled: None,
             renew_at: sent + timing.renew_every(),
+            giving_up: false,
             loss: None,
         }
     }
@@ -113,7 +120,7 @@ impl Holder {
 
     /// Whether the lease is certainly mine now.
     pub(super) fn is_valid(&self, now: Instant) -> bool {
-        self.loss.is_none() && now < self.valid_until()
+        self.loss.is_none() && !self.giving_up && now < self.valid_until()
     }
 
     /// When the next renewal is due. Every write counts as one.
@@ -158,8 +165,10 @@ impl Holder {
                 }
                 self.floor = Checkpoint::ShardEnd;
             }
+            Intent::Release => self.giving_up = true,
             _ => {}
         }
+        self.unsettled.get_or_insert(now);
         Ok(Some(decide::next(&self.row, &self.me, intent)))
     }
 
@@ -170,17 +179,17 @@ impl Holder {
         sent: Instant,
         answer: Answer,
     ) -> Result<Progress, HoldError> {
-        let verdict = decide::judge(&self.row, &self.me, intent, answer);
-        let (row, progress) = match verdict {
-            Verdict::Done(row) => {
-                self.proven = sent;
-                self.renew_at = sent + self.timing.renew_every();
-                (row, Progress::Done)
-            }
-            Verdict::AlreadyDone(row) => (row, Progress::Done),
-            Verdict::Again(row) => (row, Progress::Again),
+        // All that is unknown is settled by the answer: the counter that those writes need is past.
+        let earliest = self.unsettled.take().unwrap_or(sent);
+        let (row, progress, proven) = match decide::judge(&self.row, &self.me, intent, answer) {
+            Verdict::Done(row) => (row, Progress::Done, sent),
+            Verdict::AlreadyDone(row) => (row, Progress::Done, earliest),
+            Verdict::Again(row) => (row, Progress::Again, earliest),
             Verdict::Lost(loss) => return Err(self.lose(loss)),
         };
+        self.proven = self.proven.max(proven);
+        self.renew_at = self.proven + self.timing.renew_every();
+        self.giving_up = false;
         self.row = *row;
         if self.floor < self.row.checkpoint {
             self.floor = self.row.checkpoint.clone();

@@ -27,12 +27,23 @@ impl MemoryLeaseStore {
         Self::default()
     }
 
+    #[cfg(test)]
+    pub(super) fn row(&self, shard_id: &ShardId) -> Option<Lease> {
+        self.rows().get(shard_id).cloned()
+    }
+
+    /// Changes a row as no worker may.
+    #[cfg(test)]
+    pub(super) fn replace(&self, lease: Lease) {
+        self.rows().insert(lease.shard_id.clone(), lease);
+    }
+
     fn rows(&self) -> MutexGuard<'_, BTreeMap<ShardId, Lease>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The whole store: a condition and a change under one lock.
-    fn apply(&self, write: &Write) -> Answer {
+    pub(super) fn apply(&self, write: &Write) -> Answer {
         let mut rows = self.rows();
         match (rows.entry(write.shard_id().clone()), write) {
             (Entry::Vacant(free), Write::Create(lease)) => {

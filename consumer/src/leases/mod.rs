@@ -51,6 +51,8 @@ mod store;
 mod sync;
 mod table;
 mod take;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::decide::Loss;
 pub(crate) use self::dynamodb::DynamoDbStore;

@@ -169,7 +169,11 @@ fn lacks_credentials(error: &(dyn StdError + 'static)) -> bool {
 
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>
 fn kind_of(code: Option<&str>, server_error: bool) -> StoreErrorKind {
-    match code.unwrap_or_default() {
+    let Some(code) = code else {
+        // Not even an error that can be read: the answer was cut off.
+        return StoreErrorKind::Unavailable;
+    };
+    match code {
         "ThrottlingException"
         | "ProvisionedThroughputExceededException"
         | "RequestLimitExceeded"

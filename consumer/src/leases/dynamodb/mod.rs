@@ -58,6 +58,11 @@ impl DynamoDbStore {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     async fn scan_all(&self) -> Result<Scan, StoreError> {
         let mut scan = Scan::default();
         let mut from = None;

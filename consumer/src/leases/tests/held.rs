@@ -1,0 +1,302 @@
+//! A held lease, with time that stands still until it is told to pass.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shardwise_env::Env;
+use shardwise_types::SequenceNumber;
+
+use crate::leases::decide::Loss;
+use crate::leases::held::Held;
+use crate::leases::holder::HoldError;
+use crate::leases::lease::Checkpoint;
+use crate::leases::memory::MemoryLeaseStore;
+use crate::leases::store::LeaseStore;
+use crate::leases::table::LeaseTable;
+
+use super::support::{FAILOVER, at, free, shard, table};
+
+struct Bench {
+    rows: MemoryLeaseStore,
+    store: Arc<dyn LeaseStore>,
+    env: Env,
+}
+
+impl Bench {
+    /// A table with one free lease.
+    async fn new() -> Self {
+        let rows = MemoryLeaseStore::new();
+        let store: Arc<dyn LeaseStore> = Arc::new(rows.clone());
+        table(&store, "setup").create(&[free(0)]).await.unwrap();
+        let env = Env::system();
+        Self { rows, store, env }
+    }
+
+    fn worker(&self, name: &str) -> LeaseTable {
+        table(&self.store, name)
+    }
+
+    async fn take(&self, table: &LeaseTable) -> Held {
+        table
+            .take(&self.rows.row(&shard(0)).unwrap())
+            .await
+            .unwrap()
+    }
+
+    fn counter(&self) -> u64 {
+        self.rows.row(&shard(0)).unwrap().counter
+    }
+}
+
+fn number(number: u64) -> SequenceNumber {
+    number.to_string().parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_valid_for_the_failover_time_from_the_moment_of_sending() {
+    let bench = Bench::new().await;
+    let held = bench.take(&bench.worker("a")).await;
+    let taken = bench.env.now();
+    assert_eq!(held.valid_until(), taken + FAILOVER);
+    assert!(held.is_valid(taken + FAILOVER - Duration::from_millis(1)));
+    assert!(!held.is_valid(taken + FAILOVER));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_prolongs_and_is_due_every_third_of_the_failover_time() {
+    let bench = Bench::new().await;
+    let held = bench.take(&bench.worker("a")).await;
+    held.renew().await.unwrap();
+    assert_eq!(
+        bench.counter(),
+        1,
+        "a renewal that is not due writes nothing"
+    );
+    bench.env.sleep_until(held.renew_at()).await;
+    held.renew().await.unwrap();
+    assert_eq!(bench.counter(), 2);
+    assert_eq!(held.valid_until(), bench.env.now() + FAILOVER);
+    let next = held.renew_at() - bench.env.now();
+    assert_eq!(next, FAILOVER / 3 - Duration::from_millis(25));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_is_a_heartbeat() {
+    let bench = Bench::new().await;
+    let held = bench.take(&bench.worker("a")).await;
+    let due = held.renew_at();
+    bench.env.sleep(Duration::from_secs(2)).await;
+    held.checkpoint(number(5), 0).await.unwrap();
+    assert_eq!(held.valid_until(), bench.env.now() + FAILOVER);
+    bench.env.sleep_until(due).await;
+    held.renew().await.unwrap();
+    assert_eq!(bench.counter(), 2, "the checkpoint put the renewal off");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_never_moves_backwards() {
+    let bench = Bench::new().await;
+    let held = bench.take(&bench.worker("a")).await;
+    held.checkpoint(number(5), 3).await.unwrap();
+    let written = bench.counter();
+    held.checkpoint(number(5), 3).await.unwrap();
+    assert_eq!(
+        bench.counter(),
+        written,
+        "what is written is not written again"
+    );
+    for (lower, sub) in [(5, 2), (4, 9)] {
+        let error = held.checkpoint(number(lower), sub).await.unwrap_err();
+        assert!(matches!(error, HoldError::BelowFloor { .. }), "{error:?}");
+    }
+    assert_eq!(held.checkpointed().to_string(), "5/3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_is_refused_after_the_lease_is_lost() {
+    let bench = Bench::new().await;
+    let held = bench.take(&bench.worker("a")).await;
+    let stolen = bench.take(&bench.worker("b")).await;
+    let lost = held.checkpoint(number(5), 0).await.unwrap_err();
+    let b = Loss::Taken("b".parse().unwrap());
+    assert!(matches!(lost, HoldError::Lost(loss) if loss == b));
+    assert!(!held.is_valid(bench.env.now()));
+    assert_eq!(held.loss(), Some(b));
+    assert!(matches!(held.renew().await, Err(HoldError::Lost(_))));
+    stolen.checkpoint(number(1), 0).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_lease_is_not_checkpointed_until_a_renewal_proves_it() {
+    let bench = Bench::new().await;
+    let held = bench.take(&bench.worker("a")).await;
+    bench.env.sleep(FAILOVER).await;
+    let error = held.checkpoint(number(5), 0).await.unwrap_err();
+    assert!(matches!(error, HoldError::Expired));
+    assert!(matches!(held.end(&[]).await, Err(HoldError::Expired)));
+    held.renew().await.unwrap();
+    held.checkpoint(number(5), 0).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_owner_starts_where_the_last_one_stopped() {
+    let bench = Bench::new().await;
+    let old_view = bench.rows.row(&shard(0)).unwrap();
+    let a = bench.take(&bench.worker("a")).await;
+    a.checkpoint(number(7), 2).await.unwrap();
+    // A view from before the checkpoint cannot even be acted on.
+    assert!(bench.worker("b").take(&old_view).await.is_err());
+    let b = bench.take(&bench.worker("b")).await;
+    assert_eq!(b.claimed().checkpoint.to_string(), "7/2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_released_lease_is_free_at_once() {
+    let bench = Bench::new().await;
+    let held = bench.take(&bench.worker("a")).await;
+    held.release().await.unwrap();
+    let row = bench.rows.row(&shard(0)).unwrap();
+    assert_eq!((row.owner, row.incarnation), (None, None));
+    assert!(!held.is_valid(bench.env.now()));
+    let error = held.checkpoint(number(5), 0).await.unwrap_err();
+    assert!(matches!(error, HoldError::Lost(Loss::Released)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_double_of_the_same_name_is_somebody_else() {
+    let bench = Bench::new().await;
+    let first = bench.take(&bench.worker("a")).await;
+    let _second = bench.take(&bench.worker("a")).await;
+    bench.env.sleep_until(first.renew_at()).await;
+    let error = first.renew().await.unwrap_err();
+    assert!(matches!(error, HoldError::Lost(Loss::TakenByDouble(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewals_and_checkpoints_at_once_keep_the_lease() {
+    let bench = Bench::new().await;
+    let held = bench.take(&bench.worker("a")).await;
+    bench.env.sleep_until(held.renew_at()).await;
+    let (renewed, one, two) = tokio::join!(
+        held.renew(),
+        held.checkpoint(number(1), 0),
+        held.checkpoint(number(2), 0)
+    );
+    renewed.unwrap();
+    one.unwrap();
+    two.unwrap();
+    assert_eq!(held.checkpointed(), at(2));
+}
+
+mod ends {
+    use shardwise_types::HashKeyRange;
+
+    use super::*;
+    use crate::leases::lease::Lease;
+    use crate::leases::tests::support::{child, claimed, shards};
+
+    #[tokio::test(start_paused = true)]
+    async fn children_have_leases_of_the_creator_before_the_parent_ends() {
+        let bench = Bench::new().await;
+        let worker = bench.worker("a");
+        let held = bench.take(&worker).await;
+        let children = held.end(&[child(1, &[0]), child(2, &[0])]).await.unwrap();
+        assert_eq!(children.len(), 2);
+        for (child, number) in children.iter().zip([1, 2]) {
+            let row = bench.rows.row(&shard(number)).unwrap();
+            assert!(row.is_claimed_by(worker.me()));
+            assert_eq!(row.checkpoint, Checkpoint::TrimHorizon);
+            assert_eq!(row.parents, shards([0]));
+            assert_eq!(row.hash_key_range, Some(HashKeyRange::FULL));
+            assert_eq!(child.claimed(), &row);
+            assert!(child.is_valid(bench.env.now()));
+            assert!(worker.may_start(&row).await.unwrap());
+        }
+        let parent = bench.rows.row(&shard(0)).unwrap();
+        assert_eq!(parent.checkpoint, Checkpoint::ShardEnd);
+        assert_eq!(parent.children, shards([1, 2]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_that_lost_the_lease_does_not_write_the_end() {
+        let bench = Bench::new().await;
+        let held = bench.take(&bench.worker("a")).await;
+        let _stolen = bench.take(&bench.worker("b")).await;
+        let error = held.end(&[child(1, &[0])]).await.unwrap_err();
+        assert!(matches!(error, HoldError::Lost(_)));
+        assert_ne!(
+            bench.rows.row(&shard(0)).unwrap().checkpoint,
+            Checkpoint::ShardEnd
+        );
+        // The child is there; it waits for its parent.
+        let row = bench.rows.row(&shard(1)).unwrap();
+        assert!(!bench.worker("b").may_start(&row).await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_finished_lease_needs_no_renewal_and_takes_no_checkpoint() {
+        let bench = Bench::new().await;
+        let held = bench.take(&bench.worker("a")).await;
+        held.end(&[]).await.unwrap();
+        let written = bench.counter();
+        held.end(&[]).await.unwrap();
+        bench.env.sleep_until(held.renew_at()).await;
+        held.renew().await.unwrap();
+        assert_eq!(bench.counter(), written);
+        let error = held.checkpoint(number(5), 0).await.unwrap_err();
+        assert!(matches!(error, HoldError::BelowFloor { .. }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_child_that_somebody_else_has_stays_theirs() {
+        let bench = Bench::new().await;
+        let held = bench.take(&bench.worker("a")).await;
+        let b = bench.worker("b");
+        bench.rows.replace(claimed(1, b.me(), 4));
+        let children = held.end(&[child(1, &[0])]).await.unwrap();
+        assert!(children.is_empty());
+        assert!(bench.rows.row(&shard(1)).unwrap().is_claimed_by(b.me()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_child_of_an_earlier_try_is_claimed_anew() {
+        let bench = Bench::new().await;
+        let worker = bench.worker("a");
+        let held = bench.take(&worker).await;
+        bench.rows.replace(claimed(1, worker.me(), 0));
+        let children = held.end(&[child(1, &[0])]).await.unwrap();
+        assert_eq!(children.len(), 1);
+        assert_eq!(bench.rows.row(&shard(1)).unwrap().counter, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_merged_child_waits_until_both_parents_have_leases_and_are_done() {
+        let bench = Bench::new().await;
+        let worker = bench.worker("a");
+        let held = bench.take(&worker).await;
+        let merged = [child(2, &[0, 1])];
+        // Nobody has read the other parent, and nobody ever would.
+        let error = held.end(&merged).await.unwrap_err();
+        assert!(matches!(error, HoldError::ParentMissing { .. }), "{error}");
+        assert!(bench.rows.row(&shard(2)).is_none());
+
+        bench.rows.replace(free(1));
+        let children = held.end(&merged).await.unwrap();
+        assert_eq!(children.len(), 1);
+        let child = children[0].claimed().clone();
+        assert!(!worker.may_start(&child).await.unwrap());
+        let other = worker.take(&free(1)).await.unwrap();
+        assert!(other.end(&merged).await.unwrap().len() <= 1);
+        assert!(worker.may_start(&child).await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_merged_child_that_has_a_lease_needs_no_other_parent() {
+        let bench = Bench::new().await;
+        let held = bench.take(&bench.worker("a")).await;
+        bench
+            .rows
+            .replace(Lease::new(shard(2), Checkpoint::TrimHorizon));
+        assert!(held.end(&[child(2, &[0, 1])]).await.unwrap().is_empty());
+    }
+}

@@ -1,0 +1,88 @@
+//! Short words for the things that every test needs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use shardwise_client::{Aws, ChildShard};
+use shardwise_env::Env;
+use shardwise_mock::Mock;
+use shardwise_types::{ApplicationName, HashKeyRange, ShardId};
+
+use crate::leases::lease::{Checkpoint, Incarnation, Lease, Me};
+use crate::leases::memory::MemoryLeaseStore;
+use crate::leases::store::LeaseStore;
+use crate::leases::table::LeaseTable;
+use crate::leases::{DynamoDbStore, MissingTable};
+
+pub(super) const FAILOVER: Duration = Duration::from_secs(10);
+
+pub(super) fn shard(number: u32) -> ShardId {
+    ShardId::from_number(number)
+}
+
+pub(super) fn shards(numbers: impl IntoIterator<Item = u32>) -> BTreeSet<ShardId> {
+    numbers.into_iter().map(shard).collect()
+}
+
+pub(super) fn at(number: u64) -> Checkpoint {
+    Checkpoint::from_row(&number.to_string(), 0).unwrap()
+}
+
+pub(super) fn me(worker_id: &str, incarnation: &str) -> Me {
+    Me {
+        worker_id: worker_id.parse().unwrap(),
+        incarnation: Incarnation::from_row(incarnation).unwrap(),
+    }
+}
+
+pub(super) fn free(number: u32) -> Lease {
+    Lease::new(shard(number), Checkpoint::TrimHorizon)
+}
+
+/// A lease as this worker's claim leaves it.
+pub(super) fn claimed(number: u32, me: &Me, counter: u64) -> Lease {
+    let mut lease = free(number);
+    lease.owner = Some(me.worker_id.clone());
+    lease.incarnation = Some(me.incarnation.clone());
+    lease.counter = counter;
+    lease
+}
+
+pub(super) fn epoch(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+pub(super) fn application() -> ApplicationName {
+    "billing".parse().unwrap()
+}
+
+pub(super) fn memory() -> Arc<dyn LeaseStore> {
+    Arc::new(MemoryLeaseStore::new())
+}
+
+/// A fresh table in a fresh mock.
+pub(super) async fn dynamodb() -> Arc<dyn LeaseStore> {
+    let store = dynamodb_on(&Aws::in_process(Mock::new().service()));
+    store.ensure_table(MissingTable::Create).await.unwrap();
+    Arc::new(store)
+}
+
+pub(super) fn dynamodb_on(aws: &Aws) -> DynamoDbStore {
+    DynamoDbStore::new(aws, &application(), &"w".parse().unwrap(), FAILOVER)
+}
+
+/// The table as a worker of this name sees it.
+pub(super) fn table(store: &Arc<dyn LeaseStore>, worker_id: &str) -> LeaseTable {
+    let env = Env::system();
+    let me = Me::new(worker_id.parse().unwrap(), &env);
+    LeaseTable::new(store.clone(), me, env, FAILOVER)
+}
+
+pub(super) fn child(number: u32, parents: &[u32]) -> ChildShard {
+    ChildShard::new(
+        shard(number),
+        parents.iter().copied().map(shard).collect(),
+        HashKeyRange::FULL,
+    )
+}

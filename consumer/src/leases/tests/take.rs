@@ -1,0 +1,401 @@
+//! Who takes what, by example and with simulated fleets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use shardwise_env::{Env, Instant};
+use shardwise_types::{ShardId, WorkerId};
+
+use crate::leases::decide::{Intent, Write, next};
+use crate::leases::lease::{Checkpoint, Lease, Me};
+use crate::leases::observe::Observations;
+use crate::leases::take::{Situation, decide_takes};
+
+use super::support::{FAILOVER, claimed, epoch, free, me, shard};
+
+/// One worker's view, and what it decides.
+struct View {
+    me: Me,
+    leases: Vec<Lease>,
+    seen: Observations,
+    held: BTreeSet<ShardId>,
+    avoid: BTreeSet<ShardId>,
+    max_leases: usize,
+}
+
+impl View {
+    /// Everything is seen for the first time.
+    fn new(leases: Vec<Lease>) -> Self {
+        let mut view = Self {
+            me: me("a", "1"),
+            leases,
+            seen: Observations::new(),
+            held: BTreeSet::new(),
+            avoid: BTreeSet::new(),
+            max_leases: usize::MAX,
+        };
+        view.look(Env::system().now());
+        view
+    }
+
+    fn look(&mut self, now: Instant) {
+        self.seen.observe(&self.me, &self.leases, now, now).unwrap();
+    }
+
+    /// The same leases once more, this many failover times (and a little) later.
+    fn later(mut self, failovers: u32) -> Self {
+        let now = Env::system().now() + FAILOVER * failovers + FAILOVER / 10;
+        self.look(now);
+        self
+    }
+
+    fn takes(&self) -> Vec<&ShardId> {
+        let mut random = lottery(7);
+        let situation = Situation {
+            me: &self.me,
+            leases: &self.leases,
+            seen: &self.seen,
+            held: &self.held,
+            avoid: &self.avoid,
+            failover: FAILOVER,
+            max_leases: self.max_leases,
+        };
+        let takes = decide_takes(&situation, &mut random);
+        takes.into_iter().map(|lease| &lease.shard_id).collect()
+    }
+}
+
+/// A small generator, for a test's own sake (Knuth's constants).
+fn lottery(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed;
+    move |bound| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % bound.max(1)
+    }
+}
+
+fn of(worker: &str, numbers: impl IntoIterator<Item = u32>) -> Vec<Lease> {
+    let owner = me(worker, "9");
+    numbers
+        .into_iter()
+        .map(|number| claimed(number, &owner, 3))
+        .collect()
+}
+
+#[test]
+fn a_lone_worker_takes_all_that_is_free() {
+    let view = View::new((0..5).map(free).collect());
+    assert_eq!(view.takes().len(), 5);
+}
+
+#[test]
+fn a_worker_takes_its_share_of_what_is_free() {
+    let mut leases = of("b", 0..2);
+    leases.extend((2..6).map(free));
+    assert_eq!(View::new(leases).takes().len(), 3);
+}
+
+#[test]
+fn nothing_is_expired_at_first_sight_and_the_silent_are_later() {
+    // One each is balance: nothing is stolen.
+    let mut view = View::new(of("b", 0..2));
+    view.max_leases = 1;
+    view.held.insert(shard(9));
+    view.leases.push(claimed(9, &view.me, 1));
+    assert!(view.takes().is_empty());
+
+    let dead = View::new(of("b", 0..3)).later(1);
+    assert_eq!(dead.takes().len(), 3, "all of a silent worker's leases");
+}
+
+#[test]
+fn one_lease_is_stolen_from_the_most_loaded() {
+    let mut leases = of("b", 0..6);
+    leases.extend(of("c", 6..8));
+    let view = View::new(leases);
+    let takes = view.takes();
+    assert_eq!(takes.len(), 1);
+    assert!(takes[0].number().unwrap() < 6, "one of b's");
+}
+
+#[test]
+fn nothing_is_stolen_while_something_is_free() {
+    let mut leases = of("b", 0..6);
+    leases.push(free(6));
+    let view = View::new(leases);
+    assert_eq!(view.takes(), [&shard(6)]);
+}
+
+#[test]
+fn a_worker_that_lacks_two_takes_one_from_a_worker_with_its_share() {
+    let mut leases = of("b", 0..2);
+    leases.extend(of("c", 2..4));
+    assert_eq!(View::new(leases).takes().len(), 1);
+}
+
+#[test]
+fn nothing_moves_in_balance() {
+    for (b, c, mine) in [(2, 2, 2), (2, 2, 1), (2, 1, 1), (1, 1, 0), (3, 3, 2)] {
+        let mut leases = of("b", 0..b);
+        leases.extend(of("c", 10..10 + c));
+        let me = me("a", "1");
+        leases.extend((20..20 + mine).map(|number| claimed(number, &me, 3)));
+        let mut view = View::new(leases);
+        view.held = (20..20 + mine).map(shard).collect();
+        assert!(view.takes().is_empty(), "{b} {c} {mine}");
+    }
+}
+
+#[test]
+fn finished_shards_count_for_nothing() {
+    let mut leases = of("b", 0..4);
+    for lease in &mut leases {
+        lease.checkpoint = Checkpoint::ShardEnd;
+    }
+    leases.push(free(4));
+    let view = View::new(leases).later(5);
+    assert_eq!(view.takes(), [&shard(4)]);
+}
+
+#[test]
+fn the_cap_holds_for_what_is_free_overdue_and_stolen() {
+    for (leases, later) in [
+        ((0..5).map(free).collect(), 0),
+        (of("b", 0..5), 5),
+        (of("b", 0..5), 0),
+    ] {
+        let mut view = View::new(leases).later(later);
+        view.max_leases = 1;
+        assert_eq!(view.takes().len(), 1);
+        view.held.insert(shard(9));
+        view.leases.push(claimed(9, &view.me, 1));
+        assert!(view.takes().is_empty());
+    }
+}
+
+#[test]
+fn what_is_overdue_is_taken_beyond_the_share() {
+    let leases = || {
+        let mut leases = of("b", 0..4);
+        leases.extend((4..8).map(free));
+        leases
+    };
+    let at_share = |view: &mut View| {
+        view.leases
+            .extend((10..18).map(|number| claimed(number, &me("a", "1"), 3)));
+        view.held = (10..18).map(shard).collect();
+    };
+    let mut view = View::new(leases());
+    at_share(&mut view);
+    assert!(view.takes().is_empty(), "free, but for others to take");
+    let mut view = View::new(leases());
+    let mut now = Env::system().now();
+    for round in 1..=4 {
+        now += FAILOVER;
+        // b lives.
+        for lease in &mut view.leases[0..4] {
+            lease.counter += round;
+        }
+        view.look(now);
+    }
+    at_share(&mut view);
+    assert_eq!(view.takes().len(), 4);
+}
+
+#[test]
+fn a_claim_whose_answer_was_lost_is_taken_at_once() {
+    let leases = vec![claimed(0, &me("a", "1"), 3), claimed(1, &me("b", "1"), 3)];
+    let mut view = View::new(leases);
+    assert_eq!(view.takes(), [&shard(0)]);
+    view.held.insert(shard(0));
+    assert!(view.takes().is_empty());
+}
+
+#[test]
+fn a_predecessors_leases_are_taken_when_they_expire_and_nothing_is_stolen_meanwhile() {
+    let leases = || {
+        let mut leases = of("b", 0..4);
+        leases.extend((4..8).map(|number| claimed(number, &me("a", "of the dead"), 3)));
+        leases
+    };
+    assert!(View::new(leases()).takes().is_empty());
+    let mut view = View::new(leases());
+    for lease in &mut view.leases[0..4] {
+        lease.counter += 1;
+    }
+    let view = view.later(1);
+    assert_eq!(view.takes().len(), 4);
+    assert!(view.takes().iter().all(|id| id.number() >= Some(4)));
+}
+
+#[test]
+fn what_is_to_be_avoided_is_not_taken() {
+    let mut view = View::new((0..3).map(free).collect());
+    view.avoid = [shard(0), shard(1)].into();
+    assert_eq!(view.takes(), [&shard(2)]);
+}
+
+#[test]
+fn a_lease_in_the_middle_of_a_handover_is_not_stolen() {
+    let mut leases = of("b", 0..4);
+    for lease in &mut leases {
+        lease.checkpoint_owner = lease.owner.replace("c".parse().unwrap());
+    }
+    assert!(View::new(leases).takes().is_empty());
+}
+
+/// A fleet over one table: each worker looks, decides and takes in its turn.
+struct Fleet {
+    table: BTreeMap<ShardId, Lease>,
+    workers: Vec<View>,
+    now: Instant,
+    random: Box<dyn FnMut(u64) -> u64>,
+    moves: usize,
+}
+
+impl Fleet {
+    fn new(leases: u32, workers: usize, seed: u64) -> Self {
+        let mut fleet = Self {
+            table: (0..leases).map(|n| (shard(n), free(n))).collect(),
+            workers: Vec::new(),
+            now: Env::system().now(),
+            random: Box::new(lottery(seed)),
+            moves: 0,
+        };
+        for number in 0..workers {
+            fleet.join(number);
+        }
+        fleet
+    }
+
+    fn join(&mut self, number: usize) {
+        let mut view = View::new(Vec::new());
+        view.me = me(&format!("w{number}"), &format!("{}", number + 1));
+        self.workers.push(view);
+    }
+
+    /// All workers renew; then all decide, from one and the same table or, in turn, each from what
+    /// the one before has left.
+    fn round(&mut self, at_once: bool) {
+        self.now += FAILOVER / 4;
+        for worker in &self.workers {
+            for lease in self.table.values_mut() {
+                if lease.is_claimed_by(&worker.me) {
+                    lease.counter += 1;
+                }
+            }
+        }
+        let snapshot: Vec<Lease> = self.table.values().cloned().collect();
+        for index in 0..self.workers.len() {
+            let view = &mut self.workers[index];
+            view.leases = match at_once {
+                true => snapshot.clone(),
+                false => self.table.values().cloned().collect(),
+            };
+            view.held = self
+                .table
+                .values()
+                .filter(|lease| lease.is_claimed_by(&view.me))
+                .map(|lease| lease.shard_id.clone())
+                .collect();
+            view.look(self.now);
+            let situation = Situation {
+                me: &view.me,
+                leases: &view.leases,
+                seen: &view.seen,
+                held: &view.held,
+                avoid: &view.avoid,
+                failover: FAILOVER,
+                max_leases: view.max_leases,
+            };
+            for seen in decide_takes(&situation, &mut self.random) {
+                let started_at = epoch(0);
+                let write = next(seen, &view.me, &Intent::Take { started_at });
+                let row = self.table.get_mut(&seen.shard_id).unwrap();
+                let Write::Update {
+                    counter, changes, ..
+                } = write
+                else {
+                    panic!("a take is an update");
+                };
+                if row.counter == counter {
+                    row.counter += 1;
+                    changes.iter().for_each(|change| change.apply(row));
+                    self.moves += 1;
+                }
+            }
+        }
+    }
+
+    fn loads(&self) -> Vec<usize> {
+        let load = |view: &View| {
+            let mine = |lease: &&Lease| lease.is_claimed_by(&view.me);
+            self.table.values().filter(mine).count()
+        };
+        self.workers.iter().map(load).collect()
+    }
+
+    fn owners(&self) -> BTreeSet<&WorkerId> {
+        self.table
+            .values()
+            .filter_map(|lease| lease.owner.as_ref())
+            .collect()
+    }
+
+    fn is_balanced(&self) -> bool {
+        let loads = self.loads();
+        let spread = loads.iter().max().unwrap() - loads.iter().min().unwrap();
+        spread <= 1 && loads.iter().sum::<usize>() == self.table.len()
+    }
+
+    fn settle(&mut self, at_once: bool) {
+        for _ in 0..200 {
+            if self.is_balanced() {
+                break;
+            }
+            self.round(at_once);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Property 8: balance is reached, whether the workers decide in turn or all at once; then
+    /// nothing moves; the dead get nothing, and their leases go to the living.
+    #[test]
+    fn a_fleet_comes_to_balance_and_stays_there(
+        leases in 1..40_u32,
+        workers in 1..8_usize,
+        joining in 0..3_usize,
+        seed: u64,
+        at_once: bool,
+    ) {
+        let mut fleet = Fleet::new(leases, workers, seed);
+        fleet.settle(at_once);
+        prop_assert!(fleet.is_balanced(), "{:?}", fleet.loads());
+
+        for number in 0..joining {
+            fleet.join(workers + number);
+        }
+        fleet.settle(at_once);
+        prop_assert!(fleet.is_balanced(), "after a scale-out: {:?}", fleet.loads());
+        let moves = fleet.moves;
+        (0..8).for_each(|_| fleet.round(at_once));
+        prop_assert_eq!(fleet.moves, moves, "something moved in balance");
+
+        if fleet.workers.len() > 1 {
+            let dead = fleet.workers.remove(0).me.worker_id;
+            // Five looks, a quarter of the failover time apart, to see that it is silent.
+            (0..6).for_each(|_| fleet.round(at_once));
+            // Those that decide at once may race for the same leases, and need a look or two more.
+            let orphans = fleet.owners().contains(&dead);
+            prop_assert!(at_once || !orphans, "not taken within 1.5 failover times");
+            fleet.settle(at_once);
+            prop_assert!(fleet.is_balanced(), "after a crash: {:?}", fleet.loads());
+            prop_assert!(!fleet.owners().contains(&dead));
+        }
+    }
+}
