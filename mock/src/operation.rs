@@ -44,6 +44,7 @@ macro_rules! operations {
 
 operations! {
     Kinesis {
+        AddTagsToStream = "AddTagsToStream",
         CreateStream = "CreateStream",
         DeleteStream = "DeleteStream",
         DescribeStream = "DescribeStream",
@@ -52,9 +53,11 @@ operations! {
         GetShardIterator = "GetShardIterator",
         ListShards = "ListShards",
         ListStreams = "ListStreams",
+        ListTagsForStream = "ListTagsForStream",
         MergeShards = "MergeShards",
         PutRecord = "PutRecord",
         PutRecords = "PutRecords",
+        RemoveTagsFromStream = "RemoveTagsFromStream",
         SplitShard = "SplitShard",
     }
     DynamoDb {

@@ -28,6 +28,10 @@ const MAX_CONNECTIONS: usize = 1024;
 /// client can hold; clients keep idle connections for less.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How much of a request's body an HTTP/2 client may send ahead, in bytes. HTTP/2's own 64 KiB
+/// would make a PutRecords of ten MiB wait for two hundred round trips.
+const HTTP2_WINDOW: u32 = 2 * 1024 * 1024;
+
 /// How long a shutdown waits for requests that are being answered.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -147,7 +151,11 @@ async fn serve(
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT);
-    builder.http2().timer(TokioTimer::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(HTTP2_WINDOW)
+        .initial_connection_window_size(HTTP2_WINDOW);
     let connection = builder.serve_connection(TokioIo::new(stream), answer);
     tokio::pin!(connection);
     // hyper times the heads of HTTP/1 only; this covers a client that never gets so far.

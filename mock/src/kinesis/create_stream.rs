@@ -3,6 +3,7 @@
 //! Not implemented: the limit of five streams in CREATING at once.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html>
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use super::failure::Failure;
 use super::input::Input;
 use super::stream::{Change, Mode, Settings, Stream};
+use super::tags::initial_tags;
 use super::{Kinesis, rules};
 use crate::clock::Now;
 
@@ -65,8 +67,8 @@ impl Kinesis {
             retention: RETENTION,
             max_record_kib: count(record_kib).unwrap_or(DEFAULT_RECORD_KIB),
         };
-        let _ = tags;
-        self.add_stream(name, settings, self.config.state_delay, now)
+        let tags = initial_tags(tags)?;
+        self.add_stream(name, settings, tags, self.config.state_delay, now)
     }
 
     /// A provisioned stream that is ACTIVE at once.
@@ -85,13 +87,14 @@ impl Kinesis {
             retention: RETENTION,
             max_record_kib: DEFAULT_RECORD_KIB,
         };
-        self.add_stream(name, settings, Duration::ZERO, now)
+        self.add_stream(name, settings, BTreeMap::new(), Duration::ZERO, now)
     }
 
     fn add_stream(
         &self,
         name: &str,
         settings: Settings,
+        tags: BTreeMap<String, String>,
         delay: Duration,
         now: Now,
     ) -> Result<(), Failure> {
@@ -115,7 +118,11 @@ impl Kinesis {
             self.stream_ids.alphanumeric(3)
         );
         let stream = Stream::new(name, arn, id, &self.config.account, settings, now);
-        stream.lock(now).begin(Change::Activate, now, delay);
+        {
+            let mut state = stream.lock(now);
+            state.tags = tags;
+            state.begin(Change::Activate, now, delay);
+        }
         entry.insert(Arc::new(stream));
         Ok(())
     }

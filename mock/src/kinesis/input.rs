@@ -61,9 +61,6 @@ impl<'r> Input<'r> {
     /// A string.
     pub(crate) fn text(&self, name: &'static str, rule: &Text) -> Result<Option<&'r str>, Failure> {
         let Some(value) = find(self.members, name) else {
-            if rule.required {
-                self.missing(name);
-            }
             return Ok(None);
         };
         let Value::Text(text) = value else {
@@ -81,10 +78,7 @@ impl<'r> Input<'r> {
         rule: &Text,
     ) -> Result<&'r str, Failure> {
         let text = self.text(name, rule)?;
-        if text.is_none() && !rule.required {
-            self.missing(name);
-        }
-        Ok(text.unwrap_or_default())
+        Ok(self.required(name, text))
     }
 
     fn check_text(&self, name: &'static str, text: &str, rule: &Text) {
@@ -294,32 +288,69 @@ impl<'r> Input<'r> {
             format!("'{{{}}}'", pairs.join(", "))
         };
         self.check_length(name, texts.len(), length, shown);
-        let fits = |rule: Count, text: &str| rule.contains(text.chars().count());
-        for (what, rule, good) in [
-            (
-                "Map keys",
-                key_length,
-                texts.iter().all(|(key, _)| fits(key_length, key)),
-            ),
-            (
-                "Map value",
-                value_length,
-                texts.iter().all(|(_, value)| fits(value_length, value)),
-            ),
+        let keys_fit = texts.iter().all(|(key, _)| key_length.fits(key));
+        let values_fit = texts.iter().all(|(_, value)| value_length.fits(value));
+        for (fit, what, rule) in [
+            (keys_fit, "Map keys", key_length),
+            (values_fit, "Map value", value_length),
         ] {
-            if !good {
+            if !fit {
                 self.note(format!(
-                    "Value {} at '{}' failed to satisfy constraint: {what} must satisfy constraint: \
-                     [Member must have length less than or equal to {}, \
-                     Member must have length greater than or equal to {}]",
+                    "Value {} at '{}' failed to satisfy constraint: {what} must satisfy \
+                     constraint: {}",
                     shown(),
                     self.path(name),
-                    rule.max,
-                    rule.min
+                    rule.both()
                 ));
             }
         }
         Ok(Some(texts))
+    }
+
+    /// The strings of a list that must be there, with a rule for its length and theirs.
+    pub(crate) fn required_text_list(
+        &self,
+        name: &'static str,
+        length: Count,
+        text_length: Count,
+    ) -> Result<Vec<&'r str>, Failure> {
+        let items = match find(self.members, name) {
+            None => {
+                self.missing(name);
+                return Ok(Vec::new());
+            }
+            Some(Value::List(items)) => items,
+            Some(Value::Map(_)) => return Err(unexpected_structure()),
+            Some(_) => return Err(Failure::serialization("Expected list or null")),
+        };
+        let mut texts = Vec::with_capacity(items.len());
+        for item in items {
+            match item {
+                Value::Text(text) => texts.push(&**text),
+                Value::Null => {}
+                other => return Err(wrong_type(other, "to an String")),
+            }
+        }
+        let shown = || format!("'[{}]'", texts.join(", "));
+        self.check_length(name, texts.len(), length, shown);
+        if !texts.iter().all(|text| text_length.fits(text)) {
+            self.note(format!(
+                "Value {} at '{}' failed to satisfy constraint: Member must satisfy constraint: {}",
+                shown(),
+                self.path(name),
+                text_length.both()
+            ));
+        }
+        Ok(texts)
+    }
+
+    /// What was read, or, if it is absent, a note of that and the default until
+    /// [`Input::finish`].
+    pub(crate) fn required<T: Default>(&self, name: &'static str, read: Option<T>) -> T {
+        if read.is_none() {
+            self.missing(name);
+        }
+        read.unwrap_or_default()
     }
 
     /// Ends the reading: the constraints that were broken, if any, as one error.

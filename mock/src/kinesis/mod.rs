@@ -26,6 +26,7 @@ mod sequence;
 mod shard;
 mod stream;
 mod stream_ref;
+mod tags;
 mod token;
 mod value;
 
@@ -89,6 +90,7 @@ impl Kinesis {
         let broken = Broken::default();
         let input = Input::new(request, &broken)?;
         match operation {
+            Operation::AddTagsToStream => self.add_tags_to_stream(input, now).map(|()| Vec::new()),
             Operation::CreateStream => self.create_stream(input, now).map(|()| Vec::new()),
             Operation::DeleteStream => self.delete_stream(input, now).map(|()| Vec::new()),
             Operation::DescribeStream => json(&self.describe_stream(input, now)?),
@@ -97,9 +99,13 @@ impl Kinesis {
             Operation::GetShardIterator => json(&self.get_shard_iterator(input, now)?),
             Operation::ListShards => json(&self.list_shards(input, now)?),
             Operation::ListStreams => json(&self.list_streams(input, now)?),
+            Operation::ListTagsForStream => json(&self.list_tags_for_stream(input, now)?),
             Operation::MergeShards => self.merge_shards(input, now).map(|()| Vec::new()),
             Operation::PutRecord => json(&self.put_record(input, now)?),
             Operation::PutRecords => json(&self.put_records(input, entry_faults, now)?),
+            Operation::RemoveTagsFromStream => self
+                .remove_tags_from_stream(input, now)
+                .map(|()| Vec::new()),
             Operation::SplitShard => self.split_shard(input, now).map(|()| Vec::new()),
             _ => Err(Failure::unknown_operation()),
         }

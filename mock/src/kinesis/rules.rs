@@ -14,8 +14,18 @@ impl Count {
         Self { min, max }
     }
 
-    pub(crate) fn contains(self, count: usize) -> bool {
-        (self.min..=self.max).contains(&count)
+    /// Whether a text has as many characters as allowed.
+    pub(crate) fn fits(self, text: &str) -> bool {
+        (self.min..=self.max).contains(&text.chars().count())
+    }
+
+    /// Both bounds, as the service tells them of the items of a list or map.
+    pub(crate) fn both(self) -> String {
+        format!(
+            "[Member must have length less than or equal to {}, Member must have length greater \
+             than or equal to {}]",
+            self.max, self.min
+        )
     }
 }
 
@@ -29,7 +39,6 @@ pub(crate) struct Pattern {
 /// What a string member must satisfy.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Text {
-    pub(crate) required: bool,
     pub(crate) length: Count,
     pub(crate) pattern: Option<Pattern>,
     /// The values of an enum, in the order in which the service lists them; empty if any will do.
@@ -39,7 +48,6 @@ pub(crate) struct Text {
 impl Text {
     const fn any() -> Self {
         Self {
-            required: false,
             length: Count::new(0, usize::MAX),
             pattern: None,
             one_of: &[],
@@ -103,6 +111,7 @@ pub(crate) const SHARD_FILTER_TYPE: Text = Text::one_of(&[
 /// Tags of one call; the limit per stream is lower and is checked against the stream.
 pub(crate) const TAGS: Count = Count::new(1, 200);
 pub(crate) const TAG_KEY: Count = Count::new(1, 128);
+pub(crate) const TAG_KEY_TEXT: Text = Text::length(1, 128);
 pub(crate) const TAG_VALUE: Count = Count::new(0, 256);
 
 /// The model's limit for the data of any record; the stream's own limit is lower by default.

@@ -4,6 +4,7 @@
 //! [`Stream::lock`] carries it out, as of that time, before anybody looks. So there are no timers,
 //! and a change happens at the same moment whoever looks first.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -86,6 +87,7 @@ pub(crate) enum Change {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) settings: Settings,
+    pub(crate) tags: BTreeMap<String, String>,
     pub(crate) status: Status,
     pending: Option<(Moment, Change)>,
     /// Every shard there ever was; the index is the number in the shard's id.
@@ -117,6 +119,7 @@ impl Stream {
             state: Mutex::new(State {
                 reserved: settings.shard_count,
                 settings,
+                tags: BTreeMap::new(),
                 status: Status::Creating,
                 pending: None,
                 shards: Vec::new(),

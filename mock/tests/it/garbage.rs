@@ -6,7 +6,7 @@ use shardwise_mock::Operation;
 
 use crate::support::{World, request, virtual_time};
 
-const MEMBERS: [&str; 28] = [
+const MEMBERS: [&str; 30] = [
     "StreamName",
     "StreamARN",
     "StreamId",
@@ -35,6 +35,8 @@ const MEMBERS: [&str; 28] = [
     "NewStartingHashKey",
     "ShardToMerge",
     "DryRun",
+    "TagKeys",
+    "ExclusiveStartTagKey",
 ];
 
 /// Values that mean something, mean too much, or mean nothing.

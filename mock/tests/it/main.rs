@@ -1,5 +1,12 @@
 //! The mock from outside: raw HTTP in, raw HTTP out, no client of ours in between.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests; clippy takes only test functions for such, not their helpers"
+)]
+
 mod faults;
 mod garbage;
 mod http;

@@ -355,7 +355,7 @@ async fn shards_are_listed_in_pages_that_expire() {
         let Some(token) = answer.get("NextToken").cloned() else {
             break;
         };
-        first_token.get_or_insert(token.clone());
+        first_token.get_or_insert_with(|| token.clone());
         request = json!({"NextToken": token, "MaxResults": 2});
     }
     assert_eq!(ids, [0, 1, 2, 3, 4].map(shard_id));
@@ -597,4 +597,75 @@ async fn the_same_seed_and_clock_give_the_same_answers() {
     }
     assert_eq!(run(7).await, run(7).await);
     assert_ne!(run(7).await, run(8).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_are_kept_listed_in_pages_and_removed() {
+    let World { client, .. } = World::new();
+    let create = json!({"StreamName": "s", "ShardCount": 1, "Tags": {"b": "2", "a": "1"}});
+    client.ok("CreateStream", create).await;
+    let add = json!({"StreamName": "s", "Tags": {"c": "3", "a": "one"}});
+    client.ok("AddTagsToStream", add).await;
+    let list = |more: Value| merged(json!({"StreamName": "s"}), &more);
+    let answer = client
+        .ok("ListTagsForStream", list(json!({"Limit": 2})))
+        .await;
+    assert_eq!(
+        answer,
+        json!({
+            "Tags": [{"Key": "a", "Value": "one"}, {"Key": "b", "Value": "2"}],
+            "HasMoreTags": true,
+        })
+    );
+    let rest = list(json!({"ExclusiveStartTagKey": "b"}));
+    let answer = client.ok("ListTagsForStream", rest).await;
+    let expected = json!({"Tags": [{"Key": "c", "Value": "3"}], "HasMoreTags": false});
+    assert_eq!(answer, expected);
+    let remove = json!({"StreamName": "s", "TagKeys": ["a", "b", "never"]});
+    client.ok("RemoveTagsFromStream", remove).await;
+    assert_eq!(
+        client.ok("ListTagsForStream", list(json!({}))).await,
+        expected
+    );
+
+    let many: serde_json::Map<String, Value> =
+        (0..50).map(|i| (i.to_string(), json!(""))).collect();
+    let (kind, message) = client
+        .refused("AddTagsToStream", json!({"StreamName": "s", "Tags": many}))
+        .await;
+    assert_eq!(kind, "InvalidArgumentException");
+    assert_eq!(
+        message,
+        "Failed to add tags to stream s under account 000000000000 because a given stream cannot \
+         have more than 50 tags associated with it."
+    );
+    for (operation, tags) in [
+        ("AddTagsToStream", json!({"Tags": {"a": "{}"}})),
+        ("RemoveTagsFromStream", json!({"TagKeys": ["{}"]})),
+    ] {
+        let (_, message) = client.refused(operation, list(tags)).await;
+        assert!(
+            message.starts_with("Some tags contain invalid characters."),
+            "{message}"
+        );
+    }
+    for (operation, tags) in [
+        ("AddTagsToStream", json!({"Tags": {"a": "%"}})),
+        ("RemoveTagsFromStream", json!({"TagKeys": ["%"]})),
+    ] {
+        let (kind, message) = client.refused(operation, list(tags)).await;
+        assert_eq!(kind, "InvalidArgumentException");
+        assert!(
+            message.contains("because some tags contained illegal characters"),
+            "{message}"
+        );
+    }
+    for (operation, tags) in [
+        ("AddTagsToStream", json!({})),
+        ("RemoveTagsFromStream", json!({"TagKeys": [""]})),
+        ("RemoveTagsFromStream", json!({"TagKeys": []})),
+    ] {
+        let (kind, _) = client.refused(operation, list(tags)).await;
+        assert_eq!(kind, "ValidationException");
+    }
 }

@@ -1,0 +1,176 @@
+//! Answers as HTTP responses: the bodies of refusals, and the headers that every answer has.
+
+use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use serde_json::json;
+
+use crate::body::ResponseBody;
+use crate::clock::Now;
+use crate::kinesis::Failure;
+use crate::mock::Mock;
+
+pub(crate) const CBOR: &str = "application/x-amz-cbor-1.1";
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const EXTENDED_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
+const MOCK_VERSION: HeaderName = HeaderName::from_static("x-shardwise-mock");
+
+/// What the service lets a browser's script read.
+const EXPOSED_HEADERS: &str = "x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-id,x-amz-id-2,\
+                               x-amzn-ErrorMessage,Date";
+
+/// What goes back, before the headers that every answer has.
+pub(crate) struct Answer {
+    status: StatusCode,
+    content_type: Option<&'static str>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// A status alone.
+    pub(crate) fn plain(status: StatusCode) -> Self {
+        Self {
+            status,
+            content_type: None,
+            body: Vec::new(),
+        }
+    }
+
+    pub(crate) fn new(status: u16, content_type: &'static str, body: Vec<u8>) -> Self {
+        Self {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
+            content_type: Some(content_type),
+            body,
+        }
+    }
+
+    pub(crate) fn failure(content_type: &'static str, failure: &Failure) -> Self {
+        let body = serde_json::to_vec(failure).unwrap_or_default();
+        Self::new(failure.status, content_type, body)
+    }
+
+    /// An error in JSON whose type is not one of Kinesis.
+    pub(crate) fn error(
+        status: u16,
+        content_type: &'static str,
+        kind: &str,
+        message: &str,
+    ) -> Self {
+        let body = json!({"__type": kind, "message": message}).to_string();
+        Self::new(status, content_type, body.into_bytes())
+    }
+
+    /// The service's front end cannot say whose request this is.
+    pub(crate) fn access_denied() -> Self {
+        Self::xml(
+            StatusCode::FORBIDDEN,
+            "<AccessDeniedException>\n  <Message>Unable to determine service/operation name to be \
+             authorized</Message>\n</AccessDeniedException>\n",
+        )
+    }
+
+    /// The service's front end does not read this content type.
+    pub(crate) fn unknown_content_type() -> Self {
+        Self::xml(StatusCode::NOT_FOUND, "<UnknownOperationException/>\n")
+    }
+
+    fn xml(status: StatusCode, body: &str) -> Self {
+        Self {
+            status,
+            content_type: None,
+            body: body.into(),
+        }
+    }
+
+    /// A bare error type in CBOR: what the service sends while it knows of no JSON.
+    pub(crate) fn cbor(kind: &str) -> Self {
+        // An indefinite map of one text pair; a length of 24 to 255 takes a byte of its own.
+        let mut body = b"\xbf\x66__type".to_vec();
+        match u8::try_from(kind.len()) {
+            Ok(length) if length < 24 => body.push(0x60 | length),
+            Ok(length) => body.extend([0x78, length]),
+            Err(_) => {}
+        }
+        body.extend(kind.as_bytes());
+        body.push(0xff);
+        Self::new(400, CBOR, body)
+    }
+
+    /// The response to a request with that head.
+    pub(crate) fn into_response(self, mock: &Mock, head: &Parts) -> Response<ResponseBody> {
+        let length = self.body.len();
+        let mut response = Response::new(ResponseBody::new(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if let Some(content_type) = self.content_type {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        insert(headers, header::DATE, http_date(mock.now()));
+        insert(headers, REQUEST_ID, mock.ids().uuid());
+        headers.insert(MOCK_VERSION, HeaderValue::from_static(VERSION));
+        let from_browser = head.headers.contains_key(header::ORIGIN);
+        if from_browser && head.method == Method::OPTIONS {
+            allow_preflight(headers, &head.headers);
+            return response;
+        }
+        if from_browser {
+            let (name, any) = (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+            headers.insert(name, HeaderValue::from_static(any));
+            let name = header::ACCESS_CONTROL_EXPOSE_HEADERS;
+            headers.insert(name, HeaderValue::from_static(EXPOSED_HEADERS));
+        }
+        insert(headers, EXTENDED_REQUEST_ID, extended_id(mock));
+        response
+    }
+}
+
+fn allow_preflight(headers: &mut HeaderMap, request: &HeaderMap) {
+    for (asked, allowed) in [
+        (
+            header::ACCESS_CONTROL_REQUEST_HEADERS,
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+        ),
+        (
+            header::ACCESS_CONTROL_REQUEST_METHOD,
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+        ),
+    ] {
+        if let Some(value) = request.get(asked) {
+            headers.insert(allowed, value.clone());
+        }
+    }
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_MAX_AGE, "172800"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: impl fmt::Display) {
+    if let Ok(value) = HeaderValue::try_from(value.to_string()) {
+        headers.insert(name, value);
+    }
+}
+
+/// From the mock's own clock, since clients correct their clocks by it.
+fn http_date(now: Now) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(now.wall_ms))
+}
+
+/// Seventy-two random bytes, as the service sends.
+fn extended_id(mock: &Mock) -> String {
+    let mut bytes = [0; 72];
+    for chunk in bytes.chunks_exact_mut(8) {
+        chunk.copy_from_slice(&mock.ids().draw().to_be_bytes());
+    }
+    STANDARD.encode(bytes)
+}
