@@ -26,11 +26,14 @@ use crate::transport::{Http, InProcess, Transport};
 ///
 /// Cheap to clone; clones share the connections, the credentials cache and the retry budget.
 ///
-/// ```no_run
+/// ```
 /// use shardwise_client::Aws;
 ///
-/// let aws = Aws::from_env()?; // AWS_REGION, AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and so on
-/// # Ok::<(), shardwise_client::ConfigError>(())
+/// // AWS_REGION, AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and so on; nothing is called yet.
+/// match Aws::from_env() {
+///     Ok(aws) => println!("region {}", aws.region()),
+///     Err(error) => println!("not set up: {error}"),
+/// }
 /// ```
 #[derive(Clone)]
 pub struct Aws(Arc<Inner>);

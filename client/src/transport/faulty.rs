@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use shardwise_env::Env;
+use shardwise_env::{Env, Task};
+use tokio::sync::oneshot;
 
 use super::{Body, BoxFuture, Transport, TransportError};
 
@@ -19,6 +20,8 @@ pub enum Fault {
     Throttle,
     /// A `500 InternalFailure`; the service did not see the request.
     InternalFailure,
+    /// This status and error code; the service did not see the request.
+    Answer(u16, &'static str),
     /// The connection cannot be made.
     Refuse,
     /// The request vanishes on its way: the service never sees it, the caller sees a broken
@@ -33,18 +36,88 @@ pub enum Fault {
     HangBefore,
     /// The answer comes this much later.
     Delay(Duration),
+    /// The request reaches the service this much later, whether or not the caller still waits: a
+    /// zombie write.
+    DeliverLate(Duration),
     /// The answer is cut off in the middle of its body.
     TruncateBody,
     /// No fault: lets one call pass, to fail a later one.
     Pass,
 }
 
+/// What the network does to every exchange, at random: each rate is a share from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Conditions {
+    /// Each direction takes up to this long.
+    pub latency: Duration,
+    /// Requests that vanish.
+    pub lose_request: f64,
+    /// Answers that vanish.
+    pub lose_response: f64,
+    /// Requests that are delivered up to [`Conditions::late`] later.
+    pub deliver_late: f64,
+    /// How late a late request is, at most.
+    pub late: Duration,
+    /// Calls that are throttled.
+    pub throttle: f64,
+    /// Calls that meet a 500.
+    pub internal_failure: f64,
+    /// Answers that are cut off.
+    pub truncate: f64,
+}
+
+impl Conditions {
+    /// A network without faults and without latency.
+    pub const CALM: Self = Self {
+        latency: Duration::ZERO,
+        lose_request: 0.0,
+        lose_response: 0.0,
+        deliver_late: 0.0,
+        late: Duration::ZERO,
+        throttle: 0.0,
+        internal_failure: 0.0,
+        truncate: 0.0,
+    };
+
+    /// The fault of one exchange.
+    fn draw(&self, env: &Env) -> Fault {
+        let mut left = env.random_f64();
+        let mut falls_to = |rate: f64| {
+            left -= rate;
+            left < 0.0
+        };
+        if falls_to(self.lose_request) {
+            Fault::LoseRequest
+        } else if falls_to(self.lose_response) {
+            Fault::LoseResponse
+        } else if falls_to(self.deliver_late) {
+            Fault::DeliverLate(self.late.mul_f64(env.random_f64()))
+        } else if falls_to(self.throttle) {
+            Fault::Throttle
+        } else if falls_to(self.internal_failure) {
+            Fault::InternalFailure
+        } else if falls_to(self.truncate) {
+            Fault::TruncateBody
+        } else {
+            Fault::Pass
+        }
+    }
+}
+
 /// A shared plan of faults; a clone steers the same transport.
 ///
 /// Rules are used once, in the order they were added, by the next call whose `X-Amz-Target` ends
-/// with the rule's operation.
-#[derive(Debug, Clone, Default)]
-pub struct Faults(Arc<Mutex<VecDeque<Rule>>>);
+/// with the rule's operation. What no rule takes meets the [`Conditions`].
+#[derive(Debug, Clone)]
+pub struct Faults(Arc<Mutex<Plan>>);
+
+#[derive(Debug)]
+struct Plan {
+    rules: VecDeque<Rule>,
+    conditions: Conditions,
+    cut_off: bool,
+}
 
 #[derive(Debug)]
 struct Rule {
@@ -53,64 +126,124 @@ struct Rule {
     left: usize,
 }
 
+impl Default for Faults {
+    fn default() -> Self {
+        let plan = Plan {
+            rules: VecDeque::new(),
+            conditions: Conditions::CALM,
+            cut_off: false,
+        };
+        Self(Arc::new(Mutex::new(plan)))
+    }
+}
+
 impl Faults {
     /// The next `times` calls of `operation` (as AWS spells it: `PutRecords`, `UpdateItem`; `*`
     /// for any) meet `fault`.
     pub fn on(&self, operation: &str, times: usize, fault: Fault) -> &Self {
-        self.lock().push_back(Rule {
+        let rule = Rule {
             operation: operation.to_owned(),
             fault,
             left: times,
-        });
+        };
+        self.lock().rules.push_back(rule);
         self
     }
 
-    /// Drops every rule that is left.
-    pub fn clear(&self) {
-        self.lock().clear();
+    /// From now on the network is like this.
+    pub fn set_conditions(&self, conditions: Conditions) {
+        self.lock().conditions = conditions;
     }
 
-    /// Calls that are still to fail.
+    /// Cuts the caller off from the service, or connects it again: meanwhile every request
+    /// vanishes and the caller waits for ever.
+    pub fn cut_off(&self, cut_off: bool) {
+        self.lock().cut_off = cut_off;
+    }
+
+    /// Drops every rule, calms the network and connects it.
+    pub fn clear(&self) {
+        let mut plan = self.lock();
+        plan.rules.clear();
+        plan.conditions = Conditions::CALM;
+        plan.cut_off = false;
+    }
+
+    /// Calls that are still to fail by a rule.
     #[must_use]
     pub fn left(&self) -> usize {
-        self.lock().iter().map(|rule| rule.left).sum()
+        self.lock().rules.iter().map(|rule| rule.left).sum()
     }
 
-    fn next(&self, target: &str) -> Option<Fault> {
+    /// What happens to a call, and how long each direction takes.
+    fn next(&self, target: &str, env: &Env) -> (Fault, [Duration; 2]) {
         let operation = target.rsplit('.').next().unwrap_or_default();
-        let mut rules = self.lock();
-        let index = rules
+        let mut plan = self.lock();
+        let latency = plan.conditions.latency;
+        let latencies = if latency.is_zero() {
+            [Duration::ZERO; 2]
+        } else {
+            [
+                latency.mul_f64(env.random_f64()),
+                latency.mul_f64(env.random_f64()),
+            ]
+        };
+        if plan.cut_off {
+            return (Fault::HangBefore, latencies);
+        }
+        let index = plan
+            .rules
             .iter()
-            .position(|rule| rule.operation == operation || rule.operation == "*")?;
-        let rule = &mut rules[index];
+            .position(|rule| rule.operation == operation || rule.operation == "*");
+        let Some(index) = index else {
+            let calm = plan.conditions
+                == Conditions {
+                    latency,
+                    ..Conditions::CALM
+                };
+            return (
+                if calm {
+                    Fault::Pass
+                } else {
+                    plan.conditions.draw(env)
+                },
+                latencies,
+            );
+        };
+        let rule = &mut plan.rules[index];
         rule.left = rule.left.saturating_sub(1);
         let (fault, done) = (rule.fault, rule.left == 0);
         if done {
-            rules.remove(index);
+            plan.rules.remove(index);
         }
-        Some(fault)
+        (fault, latencies)
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Rule>> {
+    fn lock(&self) -> MutexGuard<'_, Plan> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Wraps a transport and lets [`Faults`] happen to its exchanges.
+///
+/// An exchange is carried by a task of the network, not of the caller: a request that is under way
+/// reaches the service although its sender was killed, frozen or gave up meanwhile.
 #[derive(Clone)]
 pub struct Faulty<T> {
-    inner: T,
-    env: Env,
+    inner: Arc<T>,
+    network: Env,
     faults: Faults,
+    under_way: Arc<Mutex<Vec<Task<()>>>>,
 }
 
 impl<T> Faulty<T> {
-    /// Wraps `inner`; delays run on the clock of `env`.
-    pub fn new(inner: T, env: Env) -> Self {
+    /// Wraps `inner`. Tasks, delays and chance are those of `network`.
+    pub fn new(inner: T, network: Env) -> Self {
         Self {
-            inner,
-            env,
+            inner: Arc::new(inner),
+            network,
             faults: Faults::default(),
+            under_way: Arc::default(),
         }
     }
 
@@ -118,6 +251,16 @@ impl<T> Faulty<T> {
     #[must_use]
     pub fn faults(&self) -> Faults {
         self.faults.clone()
+    }
+
+    /// Owns the task of an exchange until it has ended.
+    fn keep(&self, task: Task<()>) {
+        let mut under_way = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        under_way.retain(|task| !task.is_finished());
+        under_way.push(task);
     }
 }
 
@@ -134,39 +277,71 @@ impl<T: Transport> Transport for Faulty<T> {
         &self,
         request: http::Request<Bytes>,
     ) -> BoxFuture<'_, Result<http::Response<Body>, TransportError>> {
-        let target = request
-            .headers()
-            .get("x-amz-target")
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-            .to_owned();
-        let fault = self.faults.next(&target).unwrap_or(Fault::Pass);
         Box::pin(async move {
-            match fault {
-                Fault::Pass => self.inner.send(request).await,
-                Fault::Throttle => Ok(throttled(&target)),
-                Fault::InternalFailure => {
-                    Ok(answer(500, "InternalFailure", "planned by a fault rule"))
-                }
-                Fault::Refuse => Err(TransportError::connect("refused by a fault rule")),
-                Fault::LoseRequest => Err(TransportError::broken("lost by a fault rule")),
-                Fault::LoseResponse => {
-                    self.inner.send(request).await?;
-                    Err(TransportError::broken("answer lost by a fault rule"))
-                }
-                Fault::HangBefore => std::future::pending().await,
-                Fault::HangAfter => {
-                    self.inner.send(request).await?;
-                    std::future::pending().await
-                }
-                Fault::Delay(delay) => {
-                    let response = self.inner.send(request).await;
-                    self.env.sleep(delay).await;
-                    response
-                }
-                Fault::TruncateBody => truncate(self.inner.send(request).await?).await,
-            }
+            let target = request
+                .headers()
+                .get("x-amz-target")
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+                .to_owned();
+            let (fault, latencies) = self.faults.next(&target, &self.network);
+            let (sender, receiver) = oneshot::channel();
+            let (inner, network) = (self.inner.clone(), self.network.clone());
+            self.keep(self.network.spawn(async move {
+                let outcome = exchange(&*inner, &network, &target, fault, latencies, request).await;
+                // The caller may be gone; the exchange has happened all the same.
+                let _gone = sender.send(outcome);
+            }));
+            receiver
+                .await
+                .unwrap_or_else(|_| Err(TransportError::broken("the network is gone")))
         })
+    }
+}
+
+async fn exchange<T: Transport>(
+    inner: &T,
+    network: &Env,
+    target: &str,
+    fault: Fault,
+    [there, back]: [Duration; 2],
+    request: http::Request<Bytes>,
+) -> Result<http::Response<Body>, TransportError> {
+    pause(network, there).await;
+    let outcome = match fault {
+        Fault::Pass => inner.send(request).await,
+        Fault::Throttle => Ok(throttled(target)),
+        Fault::InternalFailure => Ok(answer(500, "InternalFailure")),
+        Fault::Answer(status, code) => Ok(answer(status, code)),
+        Fault::Refuse => Err(TransportError::connect("refused by a fault rule")),
+        Fault::LoseRequest => Err(TransportError::broken("lost by a fault rule")),
+        Fault::LoseResponse => {
+            inner.send(request).await?;
+            Err(TransportError::broken("answer lost by a fault rule"))
+        }
+        Fault::HangBefore => std::future::pending().await,
+        Fault::HangAfter => {
+            inner.send(request).await?;
+            std::future::pending().await
+        }
+        Fault::Delay(delay) => {
+            let response = inner.send(request).await;
+            network.sleep(delay).await;
+            response
+        }
+        Fault::DeliverLate(delay) => {
+            network.sleep(delay).await;
+            inner.send(request).await
+        }
+        Fault::TruncateBody => truncate(inner.send(request).await?).await,
+    };
+    pause(network, back).await;
+    outcome
+}
+
+async fn pause(network: &Env, latency: Duration) {
+    if !latency.is_zero() {
+        network.sleep(latency).await;
     }
 }
 
@@ -183,11 +358,11 @@ fn throttled(target: &str) -> http::Response<Body> {
     } else {
         "LimitExceededException"
     };
-    answer(400, code, "Rate exceeded, by a fault rule")
+    answer(400, code)
 }
 
-fn answer(status: u16, code: &str, message: &str) -> http::Response<Body> {
-    let body = format!(r#"{{"__type":"{code}","message":"{message}"}}"#);
+fn answer(status: u16, code: &str) -> http::Response<Body> {
+    let body = format!(r#"{{"__type":"{code}","message":"by a fault rule"}}"#);
     let mut response = http::Response::new(Body::full(Bytes::from(body)));
     *response.status_mut() =
         http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
