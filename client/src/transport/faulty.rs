@@ -117,6 +117,8 @@ struct Plan {
     rules: VecDeque<Rule>,
     conditions: Conditions,
     cut_off: bool,
+    /// The exchanges that are carried, with their owner: this plan, not the sender.
+    under_way: Vec<Task<()>>,
 }
 
 #[derive(Debug)]
@@ -132,6 +134,7 @@ impl Default for Faults {
             rules: VecDeque::new(),
             conditions: Conditions::CALM,
             cut_off: false,
+            under_way: Vec::new(),
         };
         Self(Arc::new(Mutex::new(plan)))
     }
@@ -173,6 +176,13 @@ impl Faults {
     #[must_use]
     pub fn left(&self) -> usize {
         self.lock().rules.iter().map(|rule| rule.left).sum()
+    }
+
+    /// Owns the task of an exchange until it has ended.
+    fn keep(&self, task: Task<()>) {
+        let mut plan = self.lock();
+        plan.under_way.retain(|task| !task.is_finished());
+        plan.under_way.push(task);
     }
 
     /// What happens to a call, and how long each direction takes.
@@ -227,13 +237,13 @@ impl Faults {
 /// Wraps a transport and lets [`Faults`] happen to its exchanges.
 ///
 /// An exchange is carried by a task of the network, not of the caller: a request that is under way
-/// reaches the service although its sender was killed, frozen or gave up meanwhile.
+/// reaches the service although its sender was killed, frozen or gave up meanwhile, as long as
+/// somebody holds the plan.
 #[derive(Clone)]
 pub struct Faulty<T> {
     inner: Arc<T>,
     network: Env,
     faults: Faults,
-    under_way: Arc<Mutex<Vec<Task<()>>>>,
 }
 
 impl<T> Faulty<T> {
@@ -243,7 +253,6 @@ impl<T> Faulty<T> {
             inner: Arc::new(inner),
             network,
             faults: Faults::default(),
-            under_way: Arc::default(),
         }
     }
 
@@ -251,16 +260,6 @@ impl<T> Faulty<T> {
     #[must_use]
     pub fn faults(&self) -> Faults {
         self.faults.clone()
-    }
-
-    /// Owns the task of an exchange until it has ended.
-    fn keep(&self, task: Task<()>) {
-        let mut under_way = self
-            .under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        under_way.retain(|task| !task.is_finished());
-        under_way.push(task);
     }
 }
 
@@ -287,7 +286,7 @@ impl<T: Transport> Transport for Faulty<T> {
             let (fault, latencies) = self.faults.next(&target, &self.network);
             let (sender, receiver) = oneshot::channel();
             let (inner, network) = (self.inner.clone(), self.network.clone());
-            self.keep(self.network.spawn(async move {
+            self.faults.keep(self.network.spawn(async move {
                 let outcome = exchange(&*inner, &network, &target, fault, latencies, request).await;
                 // The caller may be gone; the exchange has happened all the same.
                 let _gone = sender.send(outcome);
