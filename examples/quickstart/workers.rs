@@ -1,0 +1,182 @@
+//! The two workers and their processor.
+
+use std::future::pending;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use shardwise_consumer::{
+    Batch, BoxError, Checkpointer, EndAcked, InitialPosition, Position, RecordProcessor, ShardEnd,
+    Stats, Worker, WorkerError,
+};
+use shardwise_env::{Env, Instant, Task};
+use shardwise_types::{Shard, ShardId};
+use tokio::sync::oneshot;
+
+use super::flights::Flight;
+use super::ledger::Ledger;
+use super::stage::Stage;
+
+/// How long a rebalance between two workers may take: some looks at the lease table.
+const BALANCED_WITHIN: Duration = Duration::from_secs(15);
+
+/// Adds flights up by airport, in the ledger that both workers share.
+struct MeanDelay {
+    worker: &'static str,
+    shard: ShardId,
+    ledger: Ledger,
+    env: Env,
+}
+
+impl RecordProcessor for MeanDelay {
+    async fn started(&mut self, _from: Option<&Position>) -> Result<(), BoxError> {
+        self.ledger
+            .started(self.shard.clone(), self.worker, self.env.now());
+        Ok(())
+    }
+
+    async fn process(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        for record in batch.records() {
+            let flight = Flight::from_data(&record.data)?;
+            let place = (
+                self.shard.clone(),
+                record.sequence_number.clone(),
+                record.sub_sequence_number,
+            );
+            self.ledger
+                .delivered(flight, place, self.worker, self.env.now());
+        }
+        checkpointer.checkpoint(batch.end()).await?;
+        Ok(())
+    }
+
+    async fn shard_ended(&mut self, end: ShardEnd) -> Result<EndAcked, BoxError> {
+        let acked = end.checkpoint().await?;
+        self.ledger.ended(self.shard.clone(), self.env.now());
+        Ok(acked)
+    }
+}
+
+/// A worker that runs, and how to end it politely.
+struct Running {
+    name: &'static str,
+    stats: Stats,
+    stop: oneshot::Sender<()>,
+    task: Task<Result<(), WorkerError>>,
+}
+
+/// The death of a worker.
+pub(crate) struct Death {
+    pub(crate) worker: &'static str,
+    /// The open shards that it held.
+    pub(crate) shards: Vec<ShardId>,
+    pub(crate) at: Instant,
+}
+
+/// The workers of the application.
+pub(crate) struct Crew {
+    env: Env,
+    running: Vec<Running>,
+}
+
+impl Crew {
+    pub(crate) fn start(stage: &Stage, ledger: &Ledger) -> anyhow::Result<Self> {
+        let running = ["A", "B"]
+            .into_iter()
+            .map(|name| start(name, stage, ledger))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            env: stage.aws.env().clone(),
+            running,
+        })
+    }
+
+    /// Waits until each worker holds at least one shard.
+    pub(crate) async fn until_both_hold_shards(&self) -> anyhow::Result<()> {
+        let limit = self.env.now() + BALANCED_WITHIN;
+        while self
+            .running
+            .iter()
+            .any(|worker| worker.stats.snapshot().shards.is_empty())
+        {
+            for worker in &self.running {
+                ensure!(
+                    !worker.task.is_finished(),
+                    "worker {} has ended",
+                    worker.name
+                );
+            }
+            ensure!(
+                self.env.now() < limit,
+                "after {} s one of the workers still holds no shard",
+                BALANCED_WITHIN.as_secs()
+            );
+            self.env.sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Kills a worker that holds an open shard: its tasks end at once, its leases stay behind.
+    pub(crate) fn kill_one(&mut self, open: &[Shard]) -> anyhow::Result<Death> {
+        let held = |worker: &Running| -> Vec<ShardId> {
+            let shards = worker.stats.snapshot().shards;
+            let ids = open.iter().map(|shard| &shard.shard_id);
+            ids.filter(|id| shards.contains_key(id)).cloned().collect()
+        };
+        let index = (0..self.running.len())
+            .max_by_key(|index| held(&self.running[*index]).len())
+            .context("nobody is left")?;
+        let victim = self.running.remove(index);
+        let shards = held(&victim);
+        ensure!(!shards.is_empty(), "no worker holds an open shard");
+        let at = self.env.now();
+        drop(victim.task);
+        Ok(Death {
+            worker: victim.name,
+            shards,
+            at,
+        })
+    }
+
+    /// Ends the workers that are left; they release their leases.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        for worker in self.running {
+            // Fails only if the worker has ended by itself, and then its result says why.
+            let _ended_already = worker.stop.send(());
+            worker
+                .task
+                .await?
+                .with_context(|| format!("worker {} failed", worker.name))?;
+        }
+        Ok(())
+    }
+}
+
+fn start(name: &'static str, stage: &Stage, ledger: &Ledger) -> anyhow::Result<Running> {
+    let (ledger, env) = (ledger.clone(), stage.aws.env().clone());
+    let worker = Worker::builder(&stage.aws, stage.application.clone(), stage.stream.clone())
+        .initial_position(InitialPosition::TrimHorizon)
+        .build({
+            let env = env.clone();
+            move |shard| MeanDelay {
+                worker: name,
+                shard: shard.shard_id.clone(),
+                ledger: ledger.clone(),
+                env: env.clone(),
+            }
+        })?;
+    let stats = worker.stats();
+    let (stop, stopped) = oneshot::channel();
+    let until = async {
+        // A sender that is dropped is no order to stop: the worker is then killed, not stopped.
+        if stopped.await.is_err() {
+            pending::<()>().await;
+        }
+    };
+    let task = env.spawn(worker.run_until(until));
+    Ok(Running {
+        name,
+        stats,
+        stop,
+        task,
+    })
+}
