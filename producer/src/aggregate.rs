@@ -378,3 +378,184 @@ fn pack(
 fn slot_number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::atomic::AtomicU64;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use shardwise_aggregation_proto::{Decoded, decode};
+    use shardwise_env::Env;
+    use shardwise_types::HashKey;
+
+    use super::*;
+    use crate::delivery::Ledger;
+    use crate::shard_map::tests::Stream;
+
+    pub(crate) const LIMITS: Limits = Limits {
+        aggregate_max_bytes: 300,
+        aggregate_max_records: 20,
+        loose_max_records: 1_000_000,
+        loose_max_bytes: usize::MAX,
+    };
+
+    pub(crate) fn batch(expires: Instant) -> Arc<Batch> {
+        let ledger = Arc::new(Ledger {
+            stream: "orders".parse().unwrap(),
+            unheeded: AtomicU64::new(0),
+        });
+        Batch::new(ledger, 0, expires)
+    }
+
+    /// Records with keys all over the ring and this many bytes each.
+    pub(crate) fn records(sizes: Vec<usize>) -> Vec<UserRecord> {
+        (0..)
+            .zip(sizes)
+            .map(|(n, size): (usize, usize)| {
+                UserRecord::new(format!("key {n}").parse().unwrap(), vec![0; size].into())
+            })
+            .collect()
+    }
+
+    /// A group of these records, and their batch, which lives for `ttl`.
+    pub(crate) fn group(records: Vec<UserRecord>, now: Instant, ttl: Duration) -> Group {
+        let mut group = Group::loose(batch(now + ttl), now);
+        for record in records {
+            group.push(record, &LIMITS).unwrap();
+        }
+        group
+    }
+
+    fn check(parcels: &[Parcel], records: &[UserRecord], map: Option<&ShardMap>) {
+        let mut seen = vec![0; records.len()];
+        for parcel in parcels {
+            assert_eq!(parcel.slots.iter().count(), parcel.records.len());
+            for (slot, record) in parcel.slots.iter().zip(&parcel.records) {
+                seen[slot as usize] += 1;
+                assert_eq!(record, &records[slot as usize]);
+            }
+            if !parcel.is_aggregate() {
+                assert_eq!(parcel.entry.data, parcel.records[0].data());
+                assert_eq!(
+                    &parcel.entry.partition_key,
+                    parcel.records[0].partition_key()
+                );
+                continue;
+            }
+            let map = map.expect("without a map nothing is aggregated");
+            let target = parcel.target.as_ref().unwrap();
+            assert!(map.is_open(target));
+            assert!(parcel.fits(&target.range), "members of one shard only");
+            assert!(
+                target
+                    .range
+                    .contains(parcel.entry.explicit_hash_key.unwrap())
+            );
+            assert!(parcel.entry.data.len() <= LIMITS.aggregate_max_bytes);
+            assert!(parcel.records.len() <= LIMITS.aggregate_max_records);
+            let Decoded::Aggregated(aggregate) = decode(parcel.entry.data.clone()) else {
+                panic!("not an aggregate");
+            };
+            for (member, record) in aggregate.iter().zip(&parcel.records) {
+                assert_eq!(member.data, record.data());
+                assert_eq!(&member.partition_key, record.partition_key());
+            }
+        }
+        assert!(seen.iter().all(|&times| times == 1), "{seen:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn records_are_packed_once_each_and_never_across_shards_whatever_the_shards_become(
+            sizes in prop::collection::vec(0..400_usize, 1..60),
+            shards in 1..4_u32,
+            changes in prop::collection::vec((0..3_u8, any::<usize>(), any::<u128>()), 0..12),
+        ) {
+            let records = records(sizes);
+            let now = Env::system().now();
+            let mut stream = Stream::new(shards);
+            let mut map = Arc::new(stream.map());
+            let mut routing = Routing::Aggregate(map.clone());
+            let mut parcels =
+                group(records.clone(), now, Duration::from_secs(1)).seal(&routing, &LIMITS);
+            check(&parcels, &records, Some(&map));
+            for (change, choice, at) in changes {
+                match change {
+                    0 => stream.split(choice, at),
+                    1 => stream.merge(choice),
+                    _ => {
+                        parcels = parcels
+                            .into_iter()
+                            .flat_map(|it| it.reroute(&Routing::Loose, &LIMITS))
+                            .collect();
+                        check(&parcels, &records, None);
+                    }
+                }
+                map = Arc::new(stream.map());
+                routing = Routing::Aggregate(map.clone());
+                parcels = parcels
+                    .into_iter()
+                    .flat_map(|it| it.reroute(&routing, &LIMITS))
+                    .collect();
+                check(&parcels, &records, Some(&map));
+            }
+        }
+    }
+
+    #[test]
+    fn a_parcel_whose_shard_is_still_open_is_not_touched() {
+        let mut stream = Stream::new(2);
+        let routing = |stream: &Stream| Routing::Aggregate(Arc::new(stream.map()));
+        let now = Env::system().now();
+        let group = group(records(vec![1; 12]), now, Duration::from_secs(1));
+        let parcels = group.seal(&routing(&stream), &LIMITS);
+        assert_eq!(parcels.len(), 2);
+        stream.split(0, 1 << 100);
+        let before: Vec<_> = parcels.iter().map(|it| it.entry.data.as_ptr()).collect();
+        let after: Vec<_> = parcels
+            .into_iter()
+            .flat_map(|it| it.reroute(&routing(&stream), &LIMITS))
+            .map(|it| it.entry.data.as_ptr())
+            .collect();
+        assert_eq!(
+            before[1],
+            after[after.len() - 1],
+            "the right half as it was"
+        );
+    }
+
+    #[test]
+    fn what_happened_to_a_parcel_is_known_of_those_it_becomes() {
+        let mut stream = Stream::new(1);
+        let now = Env::system().now();
+        let group = group(records(vec![1; 12]), now, Duration::from_secs(1));
+        let routing = Routing::Aggregate(Arc::new(stream.map()));
+        let mut parcel = group.seal(&routing, &LIMITS).remove(0);
+        parcel.attempts = 3;
+        parcel.written = Written::Unknown;
+        stream.split(0, u128::MAX / 2);
+        let routing = Routing::Aggregate(Arc::new(stream.map()));
+        let parcels = parcel.reroute(&routing, &LIMITS);
+        assert_eq!(parcels.len(), 2);
+        for parcel in parcels {
+            assert_eq!((parcel.attempts, parcel.written), (3, Written::Unknown));
+            assert_eq!(parcel.expires(), now + Duration::from_secs(1));
+        }
+    }
+
+    #[test]
+    fn a_lone_record_fits_every_shard_and_an_aggregate_only_its_own() {
+        let now = Env::system().now();
+        let nowhere = HashKeyRange::new(HashKey::MIN, HashKey::MIN).unwrap();
+        let routing = Routing::Aggregate(Arc::new(Stream::new(1).map()));
+        let seal = |count| {
+            group(records(vec![1; count]), now, Duration::from_secs(1))
+                .seal(&routing, &LIMITS)
+                .remove(0)
+        };
+        assert!(seal(1).fits(&nowhere));
+        assert!(!seal(2).fits(&nowhere));
+        assert!(seal(2).fits(&HashKeyRange::FULL));
+    }
+}

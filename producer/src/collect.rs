@@ -158,3 +158,129 @@ impl Collector {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use shardwise_env::Env;
+
+    use super::*;
+    use crate::aggregate::tests::{LIMITS, group, records};
+    use crate::shard_map::tests::Stream;
+
+    const TTL: Duration = Duration::from_secs(30);
+
+    /// One parcel for each size.
+    fn parcels(sizes: Vec<usize>, now: Instant) -> Vec<Parcel> {
+        group(records(sizes), now, TTL).seal(&Routing::Loose, &LIMITS)
+    }
+
+    proptest! {
+        #[test]
+        fn any_records_under_any_limits_leave_in_calls_within_the_limits(
+            sizes in prop::collection::vec(0..3_000_usize, 1..300),
+            max_entries in 1..501_usize,
+            max_bytes in 1..20_000_usize,
+            shards in prop::option::of(1..4_u32),
+        ) {
+            let now = Env::system().now();
+            let records = records(sizes);
+            let routing = shards.map_or(Routing::Loose, |shards| {
+                Routing::Aggregate(Arc::new(Stream::new(shards).map()))
+            });
+            let mut collector = Collector::new(max_entries, max_bytes);
+            let total = records.len();
+            for parcel in group(records, now, TTL).seal(&routing, &LIMITS) {
+                collector.put(parcel);
+            }
+            let mut left = 0;
+            while let Some(call) = collector.take_call(now) {
+                prop_assert!(!call.is_empty() && call.len() <= max_entries);
+                let bytes: usize = call.iter().map(Parcel::size).sum();
+                prop_assert!(bytes <= max_bytes || call.len() == 1);
+                left += call.iter().map(|it| it.records.len()).sum::<usize>();
+            }
+            prop_assert_eq!(left, total, "all of them leave");
+            prop_assert_eq!(collector.ready_bytes, 0);
+            prop_assert_eq!(collector.next_call(), None);
+            prop_assert_eq!(collector.next_expiry(), None);
+        }
+    }
+
+    #[test]
+    fn a_parcel_waits_for_company_until_it_is_due() {
+        let now = Env::system().now();
+        let due = now + Duration::from_millis(100);
+        let mut collector = Collector::new(500, 1_000_000);
+        for mut parcel in parcels(vec![10, 10], now) {
+            parcel.due = due;
+            collector.put(parcel);
+        }
+        assert!(collector.take_call(now).is_none());
+        assert_eq!(collector.next_call(), Some(due));
+        assert_eq!(collector.take_call(due).unwrap().len(), 2);
+        assert_eq!(collector.next_call(), None);
+    }
+
+    #[test]
+    fn bytes_or_number_are_reason_enough_to_leave() {
+        let now = Env::system().now();
+        let due = now + Duration::from_secs(1);
+        let later = |sizes| {
+            parcels(sizes, now).into_iter().map(move |mut parcel| {
+                parcel.due = due;
+                parcel
+            })
+        };
+        let mut collector = Collector::new(500, 10_000_000);
+        later(vec![COLLECT_TARGET_BYTES]).for_each(|it| collector.put(it));
+        assert!(collector.take_call(now).is_some());
+
+        let mut collector = Collector::new(3, 10_000_000);
+        later(vec![1; 2]).for_each(|it| collector.put(it));
+        assert!(collector.take_call(now).is_none());
+        later(vec![1; 2]).for_each(|it| collector.put(it));
+        assert_eq!(collector.take_call(now).unwrap().len(), 3);
+        assert!(collector.take_call(now).is_none());
+    }
+
+    #[test]
+    fn the_oldest_leave_first_and_the_expired_not_at_all() {
+        let now = Env::system().now();
+        let mut collector = Collector::new(1, 1_000);
+        let old = group(records(vec![1]), now, Duration::from_secs(1));
+        let young = group(records(vec![2]), now, Duration::from_secs(2));
+        let gone = group(records(vec![3]), now, Duration::ZERO);
+        for group in [young, old, gone] {
+            for parcel in group.seal(&Routing::Loose, &LIMITS) {
+                collector.put(parcel);
+            }
+        }
+        assert_eq!(collector.next_expiry(), Some(now));
+        assert_eq!(collector.take_expired(now).len(), 1);
+        let sizes: Vec<_> = std::iter::from_fn(|| collector.take_call(now))
+            .map(|call| call[0].records[0].data().len())
+            .collect();
+        assert_eq!(sizes, [1, 2]);
+    }
+
+    #[test]
+    fn the_halves_of_a_refused_call_stay_apart_and_expire_like_others() {
+        let now = Env::system().now();
+        let mut collector = Collector::new(500, 1_000_000);
+        let mut first = parcels(vec![1; 4], now);
+        let second = first.split_off(2);
+        collector.put_half(first);
+        collector.put_half(second);
+        parcels(vec![1; 9], now)
+            .into_iter()
+            .for_each(|it| collector.put(it));
+        assert_eq!(collector.take_call(now).unwrap().len(), 2);
+        assert_eq!(collector.next_expiry(), Some(now + TTL));
+        assert_eq!(collector.take_expired(now + TTL).len(), 2 + 9);
+        assert!(collector.take_call(now + TTL).is_none());
+    }
+}

@@ -349,3 +349,114 @@ impl Core {
         groups
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use shardwise_env::Env;
+
+    use super::*;
+    use crate::shard_map::tests::Stream;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn core() -> Core {
+        let ledger = Arc::new(Ledger {
+            stream: "orders".parse().unwrap(),
+            unheeded: AtomicU64::new(0),
+        });
+        Core::new(&Settings::default(), ledger)
+    }
+
+    fn record(n: usize) -> UserRecord {
+        UserRecord::new(format!("key {n}").parse().unwrap(), "data".into())
+    }
+
+    fn aggregating(shards: u32) -> Routing {
+        Routing::Aggregate(Arc::new(Stream::new(shards).map()))
+    }
+
+    /// Sends record `n` and says whether the engine is to be woken.
+    fn send(core: &mut Core, n: usize, now: Instant) -> bool {
+        let record = record(n);
+        core.enter(record::size(&record)).unwrap();
+        let accepted = core.accept(record, || now);
+        drop(accepted.delivery);
+        accepted.wake_engine
+    }
+
+    #[test]
+    fn the_engine_is_woken_for_the_first_record_of_a_linger_only() {
+        let now = Env::system().now();
+        let mut core = core();
+        core.route(aggregating(1));
+        assert!(send(&mut core, 0, now));
+        assert_eq!(core.arm(None), Some(now + 100 * MS));
+        for n in 1..100 {
+            assert!(!send(&mut core, n, now + MS));
+        }
+    }
+
+    #[test]
+    fn nothing_is_armed_while_there_is_nothing() {
+        let now = Env::system().now();
+        let mut core = core();
+        core.route(aggregating(4));
+        assert_eq!(core.arm(None), None);
+        send(&mut core, 0, now);
+        assert_eq!(core.take_due(now + 100 * MS).len(), 1);
+        assert_eq!(core.arm(None), None);
+    }
+
+    #[test]
+    fn who_is_due_soon_leaves_with_who_is_due_now() {
+        let now = Env::system().now();
+        let mut core = core();
+        core.route(aggregating(64));
+        for n in 0..40 {
+            let n_ms = u32::try_from(n).unwrap() * MS;
+            send(&mut core, n, now + n_ms);
+        }
+        assert!(core.take_due(now + 99 * MS).is_empty());
+        let first = core.take_due(now + 100 * MS);
+        assert!(first.iter().all(|group| group.due <= now + 100 * MS));
+        let next = core.arm(None).unwrap();
+        assert!(next > now + 120 * MS, "all within 20 ms are gone");
+    }
+
+    #[test]
+    fn records_are_held_until_it_is_known_where_they_go() {
+        let now = Env::system().now();
+        let mut core = core();
+        assert!(send(&mut core, 0, now));
+        assert!(!send(&mut core, 1, now + MS));
+        assert!(!send(&mut core, 2, now + 150 * MS));
+        assert!(core.take_due(now + 500 * MS).is_empty());
+        let expiry = now + Duration::from_secs(30);
+        assert_eq!(core.arm(None), Some(expiry));
+        assert_eq!(
+            core.take_expired_held(expiry).len(),
+            1,
+            "the younger lives on"
+        );
+        assert_eq!(core.route(aggregating(1)).len(), 1);
+        assert_eq!(core.arm(None), None);
+    }
+
+    #[test]
+    fn a_new_map_moves_only_the_groups_whose_shard_is_gone() {
+        let now = Env::system().now();
+        let mut core = core();
+        let mut stream = Stream::new(4);
+        core.route(Routing::Aggregate(Arc::new(stream.map())));
+        for n in 0..100 {
+            send(&mut core, n, now);
+        }
+        stream.split(1, u128::MAX / 2);
+        let displaced = core.route(Routing::Aggregate(Arc::new(stream.map())));
+        assert_eq!(displaced.len(), 1);
+        assert_eq!(core.take_due(now + 100 * MS).len(), 3);
+        assert_eq!(core.route(Routing::Loose).len(), 0);
+    }
+}

@@ -443,3 +443,44 @@ async fn sleep_until(env: &Env, wake_at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use shardwise_client::Aws;
+    use shardwise_mock::Mock;
+
+    use super::*;
+    use crate::delivery::Ledger;
+
+    fn engine(mock: &Mock) -> Engine {
+        let aws = Aws::in_process(mock.service());
+        let ledger = Arc::new(Ledger {
+            stream: "orders".parse().unwrap(),
+            unheeded: AtomicU64::new(0),
+        });
+        let shared = Shared::new(&Settings::default(), aws.env().clone(), ledger);
+        Engine::new(Arc::new(shared), aws.kinesis(), Settings::default())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_producer_has_no_timer() {
+        let mock = Mock::new();
+        mock.create_stream(&"orders".parse().unwrap(), 2).unwrap();
+        let mut engine = engine(&mock);
+        assert_eq!(engine.turn(), Some(None), "it only waits for the first map");
+        let fetched = fetched(&mut engine.fetch).await;
+        engine.on_fetched(fetched);
+        assert_eq!(engine.turn(), Some(None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_producer_of_an_unknown_stream_has_no_timer() {
+        let mut engine = engine(&Mock::new());
+        assert_eq!(engine.turn(), Some(None));
+        let fetched = fetched(&mut engine.fetch).await;
+        engine.on_fetched(fetched);
+        assert_eq!(engine.turn(), Some(None));
+    }
+}

@@ -53,6 +53,16 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn new(settings: &Settings, env: Env, ledger: Arc<Ledger>) -> Self {
+        Self {
+            core: Mutex::new(Core::new(settings, ledger.clone())),
+            wake: Notify::new(),
+            progress: Notify::new(),
+            env,
+            ledger,
+        }
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,13 +105,7 @@ impl Producer {
             stream,
             unheeded: AtomicU64::new(0),
         });
-        let shared = Arc::new(Shared {
-            core: Mutex::new(Core::new(&settings, ledger.clone())),
-            wake: Notify::new(),
-            progress: Notify::new(),
-            env: aws.env().clone(),
-            ledger,
-        });
+        let shared = Arc::new(Shared::new(&settings, aws.env().clone(), ledger));
         let engine = Engine::new(shared.clone(), aws.kinesis(), settings);
         let task = aws.env().spawn(engine.run());
         Self(Arc::new(Owner {

@@ -94,6 +94,13 @@ impl Settlement {
         *bytes += parcel.room();
     }
 
+    /// Records and bytes whose room is to be given back.
+    #[cfg(test)]
+    pub(crate) fn released(&self) -> (usize, usize) {
+        let released = self.released.values();
+        released.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
     /// Books what was gathered.
     pub(crate) fn book(&mut self, shared: &Shared) {
         let gathered = std::mem::take(self);
