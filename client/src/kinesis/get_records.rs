@@ -34,6 +34,20 @@ pub struct Record {
     pub partition_key: Option<PartitionKey>,
 }
 
+impl Record {
+    /// A record with this number and data, and neither key nor time; set the other fields as
+    /// needed.
+    #[must_use]
+    pub fn new(sequence_number: SequenceNumber, data: Bytes) -> Self {
+        Self {
+            sequence_number,
+            approximate_arrival_timestamp: None,
+            data,
+            partition_key: None,
+        }
+    }
+}
+
 /// A shard that follows one that has ended.
 ///
 /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ChildShard.html>
