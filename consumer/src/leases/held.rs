@@ -70,7 +70,8 @@ impl Held {
     }
 
     /// When the lease ends unless a write succeeds before.
-    pub(crate) fn valid_until(&self) -> Instant {
+    #[cfg(test)]
+    pub(super) fn valid_until(&self) -> Instant {
         self.holder().valid_until()
     }
 
@@ -139,7 +140,7 @@ impl Held {
     ///
     /// # Cancel safety
     /// As after an error.
-    pub(crate) async fn end(&self, children: &[ChildShard]) -> Result<Vec<Held>, HoldError> {
+    pub(crate) async fn end(&self, children: &[ChildShard]) -> Result<Vec<Self>, HoldError> {
         // Whoever is not certainly the holder must not make rows in its name.
         if !self.is_valid(self.table.env().now()) {
             return Err(self.loss().map_or(HoldError::Expired, HoldError::Lost));
@@ -166,6 +167,12 @@ impl Held {
     /// As after [`HoldError::Unavailable`].
     pub(crate) async fn release(&self) -> Result<(), HoldError> {
         self.perform(&Intent::Release).await
+    }
+
+    /// Begins a write whose caller is never heard of again.
+    #[cfg(test)]
+    pub(super) fn attempt_for_test(&self, intent: &Intent, now: Instant) {
+        self.holder().begin(intent, now).unwrap();
     }
 
     async fn perform(&self, intent: &Intent) -> Result<(), HoldError> {

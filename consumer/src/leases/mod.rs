@@ -9,6 +9,7 @@
 //! pure    lease.rs    the row and its values           decide.rs   what may be written to it
 //!         holder.rs   what a holder may do             observe.rs  which leases live
 //!         take.rs     who takes what                   sync.rs     which leases are missing
+//!         clean.rs    which leases are done with
 //! shells  table.rs    before a lease is held           held.rs     a lease that is held
 //! stores  store.rs    the interface                    dynamodb.rs, row.rs, memory.rs
 //! ```
@@ -24,6 +25,7 @@
 //! let start = Start::Latest { started_at: table.started_at() };
 //! let shards = kinesis.list_shards(&stream, listing(&scan, start)).await?;   // now and then
 //! table.create(&missing_leases(&shards, &scan, start)?).await?;
+//! for lease in finished(&scan, &shards) { table.delete(lease).await } // shards: ShardFilter::All
 //! for lease in decide_takes(&Situation { .. }, |n| env.random_below(n)) {
 //!     match table.take(lease).await { Ok(held) => start the shard with Arc::new(held), .. }
 //! }
@@ -39,6 +41,7 @@
 //!
 //! A worker keeps at most one [`Held`] for a shard: if it has one already, it drops the other.
 
+mod clean;
 mod decide;
 mod dynamodb;
 mod held;
@@ -54,14 +57,15 @@ mod take;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::clean::finished;
 pub(crate) use self::decide::Loss;
 pub(crate) use self::dynamodb::DynamoDbStore;
 pub(crate) use self::held::Held;
-pub(crate) use self::holder::{HoldError, Timing};
+pub(crate) use self::holder::HoldError;
 pub(crate) use self::lease::{Checkpoint, Lease, Me};
 pub use self::memory::MemoryLeaseStore;
-pub(crate) use self::observe::{DuplicateWorkerId, Observations};
-pub(crate) use self::store::{LeaseStore, MissingTable, Scan, StoreError, StoreErrorKind};
-pub(crate) use self::sync::{Start, SyncError, listing, may_start, missing_leases};
+pub(crate) use self::observe::Observations;
+pub(crate) use self::store::{LeaseStore, MissingTable, Scan, StoreError};
+pub(crate) use self::sync::{Start, SyncError, listing, missing_leases};
 pub(crate) use self::table::{LeaseTable, LookError};
 pub(crate) use self::take::{Situation, decide_takes};

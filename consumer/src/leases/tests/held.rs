@@ -6,7 +6,7 @@ use std::time::Duration;
 use shardwise_env::Env;
 use shardwise_types::SequenceNumber;
 
-use crate::leases::decide::Loss;
+use crate::leases::decide::{self, Intent, Loss};
 use crate::leases::held::Held;
 use crate::leases::holder::HoldError;
 use crate::leases::lease::Checkpoint;
@@ -170,6 +170,55 @@ async fn a_double_of_the_same_name_is_somebody_else() {
     bench.env.sleep_until(first.renew_at()).await;
     let error = first.renew().await.unwrap_err();
     assert!(matches!(error, HoldError::Lost(Loss::TakenByDouble(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_shows_another_owner_ends_the_lease_at_once() {
+    let bench = Bench::new().await;
+    let held = bench.take(&bench.worker("a")).await;
+    let mut row = bench.rows.row(&shard(0)).unwrap();
+    held.seen(&row);
+    held.seen(&free(0));
+    assert!(
+        held.is_valid(bench.env.now()),
+        "my own row, and an older one"
+    );
+    // My own write, of which I have not heard yet.
+    row.counter += 1;
+    held.seen(&row);
+    assert!(held.is_valid(bench.env.now()));
+    row.owner = Some("b".parse().unwrap());
+    held.seen(&row);
+    assert_eq!(held.loss(), Some(Loss::Taken("b".parse().unwrap())));
+    assert!(!held.is_valid(bench.env.now()));
+}
+
+/// A renewal that finds an earlier write of mine proves the lease from the time when the first of
+/// those without an answer was sent, and not from now.
+#[tokio::test(start_paused = true)]
+async fn an_adopted_write_counts_from_when_it_may_have_been_sent() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("a");
+    let held = bench.take(&worker).await;
+    let taken = bench.env.now();
+    // One call is given up after its write arrived; another is, before it did.
+    bench.env.sleep(Duration::from_secs(2)).await;
+    let write = decide::next(held.claimed(), worker.me(), &Intent::Checkpoint(at(3)));
+    held.attempt_for_test(&Intent::Checkpoint(at(3)), bench.env.now());
+    bench.rows.apply(&write);
+    bench.env.sleep(Duration::from_secs(4)).await;
+    held.attempt_for_test(&Intent::Checkpoint(at(5)), bench.env.now());
+    bench.env.sleep(Duration::from_secs(1)).await;
+    held.renew().await.unwrap();
+    assert_eq!(
+        held.valid_until(),
+        taken + Duration::from_secs(2) + FAILOVER
+    );
+    assert_eq!(held.checkpointed(), at(3));
+    // And so the next one is due at once.
+    assert!(held.renew_at() <= bench.env.now());
+    held.renew().await.unwrap();
+    assert_eq!(held.valid_until(), bench.env.now() + FAILOVER);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
-    ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::AttributeValue;
 use shardwise_client::Aws;
 use shardwise_mock::Mock;
 
@@ -251,43 +248,4 @@ async fn a_scan_reads_every_page() {
         bench.put(row).await;
     }
     assert_eq!(bench.store.scan().await.unwrap().leases.len(), 10);
-}
-
-#[tokio::test(start_paused = true)]
-async fn another_applications_table_is_refused_and_left_alone() {
-    let store = dynamodb_on(&Aws::in_process(Mock::new().service()));
-    let create = store
-        .client()
-        .create_table()
-        .table_name(application().as_str());
-    let key = |name: &str, kind| {
-        KeySchemaElement::builder()
-            .attribute_name(name)
-            .key_type(kind)
-            .build()
-            .unwrap()
-    };
-    let attribute = |name: &str, kind| {
-        AttributeDefinition::builder()
-            .attribute_name(name)
-            .attribute_type(kind)
-            .build()
-            .unwrap()
-    };
-    create
-        .key_schema(key("leaseKey", KeyType::Hash))
-        .key_schema(key("at", KeyType::Range))
-        .attribute_definitions(attribute("leaseKey", ScalarAttributeType::S))
-        .attribute_definitions(attribute("at", ScalarAttributeType::N))
-        .billing_mode(BillingMode::PayPerRequest)
-        .send()
-        .await
-        .unwrap();
-    let error = store.ensure_table(MissingTable::Create).await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::ForeignTable);
-    assert_eq!(
-        error.to_string(),
-        "the table billing is not a lease table: its key is at (N, RANGE) and \
-         leaseKey (S, HASH), expected leaseKey (S, HASH)"
-    );
 }

@@ -28,7 +28,7 @@ fn sequence(number: u64) -> SequenceNumber {
     number.to_string().parse().unwrap()
 }
 
-fn make(number: u32, parents: &[u32], open: bool) -> Shard {
+pub(super) fn make(number: u32, parents: &[u32], open: bool) -> Shard {
     let number_of = u64::from(number);
     let mut made = Shard::new(shard(number), HashKeyRange::FULL, sequence(number_of));
     made.parent_shard_id = parents.first().map(|id| shard(*id));
@@ -44,7 +44,7 @@ fn table(leases: impl IntoIterator<Item = Lease>) -> Scan {
     }
 }
 
-fn with(checkpoint: Checkpoint, numbers: &[u32]) -> Scan {
+fn with(checkpoint: &Checkpoint, numbers: &[u32]) -> Scan {
     let lease = |number: &u32| Lease::new(shard(*number), checkpoint.clone());
     table(numbers.iter().map(lease))
 }
@@ -83,7 +83,7 @@ fn documented_tree() -> Vec<Shard> {
 #[test]
 fn the_documented_tree_gets_the_documented_leases() {
     let shards = documented_tree();
-    let table = with(Checkpoint::TrimHorizon, &[4, 5, 7]);
+    let table = with(&Checkpoint::TrimHorizon, &[4, 5, 7]);
     let found = |start| missing(&shards, &table, start);
     assert_eq!(found(LATEST), [(6, Checkpoint::Latest)]);
     assert_eq!(
@@ -150,7 +150,7 @@ fn a_lease_says_what_its_shard_is_and_when_latest_was() {
     let start = Start::Latest {
         started_at: epoch(77),
     };
-    let table = with(Checkpoint::TrimHorizon, &[0]);
+    let table = with(&Checkpoint::TrimHorizon, &[0]);
     let leases = missing_leases(&shards, &table, start).unwrap();
     let [lease] = &leases[..] else {
         panic!("{leases:?}")
@@ -171,7 +171,7 @@ fn a_child_whose_creation_failed_is_created_from_its_beginning() {
         make(1, &[0], false),
         make(2, &[1], true),
     ];
-    let table = with(Checkpoint::ShardEnd, &[0]);
+    let table = with(&Checkpoint::ShardEnd, &[0]);
     // And only it: its own child waits for it.
     for start in [LATEST, Start::TrimHorizon] {
         assert_eq!(
@@ -189,7 +189,7 @@ fn a_child_whose_creation_failed_is_created_from_its_beginning() {
 #[test]
 fn a_child_of_a_parent_that_nobody_knows_any_more_is_created() {
     let shards = [make(3, &[1, 2], true), make(4, &[], true)];
-    let table = with(Checkpoint::TrimHorizon, &[4]);
+    let table = with(&Checkpoint::TrimHorizon, &[4]);
     assert_eq!(
         missing(&shards, &table, Start::TrimHorizon),
         [(3, Checkpoint::TrimHorizon)]
@@ -219,7 +219,7 @@ fn a_shard_may_start_when_its_parents_are_done_or_unknown() {
 }
 
 /// A stream with a history of splits and merges; some of the oldest shards may be forgotten.
-fn histories() -> impl Strategy<Value = Vec<Shard>> {
+pub(super) fn histories() -> impl Strategy<Value = Vec<Shard>> {
     let changes = proptest::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..12);
     (1..4_u32, changes, 0..6_usize).prop_map(|(first, changes, forgotten)| {
         let mut shards: Vec<Shard> = (0..first).map(|number| make(number, &[], true)).collect();
@@ -247,7 +247,7 @@ fn histories() -> impl Strategy<Value = Vec<Shard>> {
     })
 }
 
-fn starts() -> impl Strategy<Value = Start> {
+pub(super) fn starts() -> impl Strategy<Value = Start> {
     prop_oneof![Just(LATEST), Just(Start::TrimHorizon), Just(AT_TIMESTAMP)]
 }
 

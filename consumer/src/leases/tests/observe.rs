@@ -1,0 +1,149 @@
+//! Expiry and doubles, seen from one worker.
+
+use std::time::Duration;
+
+use shardwise_env::{Env, Instant};
+
+use crate::leases::lease::Lease;
+use crate::leases::observe::{DuplicateWorkerId, Observations};
+
+use super::support::{FAILOVER, claimed, free, me, shard};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A worker that looks at one lease.
+struct Watcher {
+    seen: Observations,
+    lease: Lease,
+    now: Instant,
+}
+
+impl Watcher {
+    fn of(lease: Lease) -> Self {
+        Self {
+            seen: Observations::new(),
+            lease,
+            now: Env::system().now(),
+        }
+    }
+
+    /// A look that takes a second, so long after the last one's answer.
+    fn look(&mut self, after: Duration) -> Result<(), DuplicateWorkerId> {
+        let asked = self.now + after;
+        self.now = asked + SECOND;
+        let leases = std::slice::from_ref(&self.lease);
+        self.seen.observe(&me("a", "1"), leases, asked, self.now)
+    }
+
+    fn is_available(&self) -> bool {
+        self.seen.is_available(&self.lease, FAILOVER)
+    }
+}
+
+#[test]
+fn an_owned_lease_is_not_free_at_first_sight_and_an_unowned_one_is() {
+    let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
+    watcher.look(SECOND).unwrap();
+    assert!(!watcher.is_available());
+    let mut watcher = Watcher::of(free(0));
+    watcher.look(SECOND).unwrap();
+    assert!(watcher.is_available());
+}
+
+/// Counted from the end of the first look to the beginning of the last: whatever happened within
+/// the looks themselves, the counter stood still for at least so long.
+#[test]
+fn a_lease_expires_when_its_counter_stood_still_for_longer_than_the_failover_time() {
+    let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
+    watcher.look(SECOND).unwrap();
+    watcher.look(FAILOVER).unwrap();
+    assert!(!watcher.is_available(), "exactly the failover time");
+    watcher.look(Duration::ZERO).unwrap();
+    assert!(watcher.is_available());
+    assert_eq!(watcher.seen.unchanged_for(&shard(0)), FAILOVER + SECOND);
+}
+
+#[test]
+fn without_another_look_nothing_expires() {
+    let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
+    watcher.look(SECOND).unwrap();
+    assert_eq!(watcher.seen.unchanged_for(&shard(0)), Duration::ZERO);
+    assert_eq!(
+        watcher.seen.unchanged_for(&shard(9)),
+        Duration::ZERO,
+        "never seen"
+    );
+}
+
+#[test]
+fn any_other_counter_is_a_sign_of_life() {
+    let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
+    // Lower: the row was made anew.
+    for counter in [6, 7, 0] {
+        watcher.lease.counter = counter;
+        watcher.look(FAILOVER * 2).unwrap();
+        assert!(!watcher.is_available(), "{counter}");
+    }
+}
+
+#[test]
+fn a_lease_that_was_gone_is_seen_for_the_first_time_again() {
+    let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
+    watcher.look(SECOND).unwrap();
+    watcher
+        .seen
+        .observe(&me("a", "1"), &[], watcher.now, watcher.now)
+        .unwrap();
+    watcher.look(FAILOVER * 2).unwrap();
+    assert!(!watcher.is_available());
+}
+
+#[test]
+fn a_living_double_is_reported() {
+    let mut watcher = Watcher::of(claimed(0, &me("a", "another"), 5));
+    watcher.look(SECOND).unwrap();
+    watcher.lease.counter = 6;
+    watcher.look(SECOND).unwrap();
+    watcher.lease.counter = 7;
+    let duplicate = watcher.look(SECOND).unwrap_err();
+    assert_eq!(
+        duplicate.to_string(),
+        "another live process uses the worker id a: it renews the lease of shardId-000000000000"
+    );
+}
+
+#[test]
+fn a_dead_predecessor_is_no_double() {
+    let mut watcher = Watcher::of(claimed(0, &me("a", "the dead"), 5));
+    watcher.look(SECOND).unwrap();
+    // Its last request was under way, or the first look was at an old row; later looks may be, too.
+    for counter in [6, 5, 6, 5, 6] {
+        watcher.lease.counter = counter;
+        watcher.look(SECOND).unwrap();
+    }
+    watcher.look(FAILOVER).unwrap();
+    watcher.look(SECOND).unwrap();
+    assert!(watcher.is_available());
+}
+
+#[test]
+fn neither_i_nor_others_are_my_doubles() {
+    for other in [me("a", "1"), me("b", "2")] {
+        let mut watcher = Watcher::of(claimed(0, &other, 5));
+        for counter in 6..20 {
+            watcher.lease.counter = counter;
+            watcher.look(SECOND).unwrap();
+        }
+    }
+}
+
+#[test]
+fn my_own_renewals_before_a_double_took_the_lease_do_not_count_for_it() {
+    let mut watcher = Watcher::of(claimed(0, &me("a", "1"), 5));
+    for (counter, incarnation) in [(6, "1"), (7, "1"), (8, "another"), (9, "another")] {
+        watcher.lease = claimed(0, &me("a", incarnation), counter);
+        watcher.look(SECOND).unwrap();
+    }
+    watcher.lease.counter = 10;
+    watcher.look(SECOND).unwrap_err();
+}
