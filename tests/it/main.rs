@@ -1,1 +1,3 @@
+//! Promises that need several crates: one binary, a module per subject.
 
+mod simulation;

@@ -1,0 +1,123 @@
+//! Plays seeds of the fleet simulation: `simulate --seeds 100 --minutes 30`.
+//!
+//! The last line says how many seeds, simulated hours and violations there were; the exit code is 1
+//! if there was any. Each violation comes with the command that replays it.
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use shardwise_tests::fleet::{Outcome, Setup, run};
+
+/// Plays seeds of the fleet simulation
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// How many seeds to play
+    #[arg(long, default_value_t = 20)]
+    seeds: u64,
+    /// How many simulated minutes of trouble each seed has
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Print the hash of each seed's trace
+    #[arg(long)]
+    hashes: bool,
+    /// Threads to play on; by default one for each processor
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Sums {
+    violations: usize,
+    simulated: Duration,
+    acknowledged: usize,
+    duplicates: usize,
+    exchanges: u64,
+    hashes: Vec<(u64, u64)>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let bar = ProgressBar::new(args.seeds);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {eta} left") {
+        bar.set_style(style);
+    }
+    let next = AtomicU64::new(args.from);
+    let end = args.from + args.seeds;
+    let sums = Mutex::new(Sums::default());
+    std::thread::scope(|scope| {
+        for _ in 0..args.threads.unwrap_or(processors) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        break;
+                    }
+                    let outcome = run(Setup::new(seed, Duration::from_secs(60 * args.minutes)));
+                    bar.suspend(|| report(&args, seed, &outcome));
+                    add(&mut sums.lock().unwrap(), seed, &outcome);
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    let mut sums = sums.into_inner().unwrap();
+    if args.hashes {
+        sums.hashes.sort_unstable();
+        for (seed, hash) in &sums.hashes {
+            println!("seed {seed}: trace {hash:016x}");
+        }
+    }
+    println!(
+        "{} user records acknowledged, {} delivered again, {} exchanges",
+        sums.acknowledged, sums.duplicates, sums.exchanges
+    );
+    println!(
+        "{} seeds, {:.1} simulated hours, {} violations",
+        args.seeds,
+        sums.simulated.as_secs_f64() / 3600.0,
+        sums.violations
+    );
+    if sums.violations == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn report(args: &Args, seed: u64, outcome: &Outcome) {
+    if outcome.violations.is_empty() {
+        return;
+    }
+    println!("seed {seed}: {} violations", outcome.violations.len());
+    for violation in outcome.violations.iter().take(5) {
+        println!("  {violation}");
+    }
+    println!("  the last events:");
+    for event in &outcome.last_events {
+        println!("  {event}");
+    }
+    println!(
+        "  replay: cargo run --release -p shardwise-tests --bin simulate -- --from {seed} --seeds 1 \
+         --minutes {}",
+        args.minutes
+    );
+}
+
+fn add(sums: &mut Sums, seed: u64, outcome: &Outcome) {
+    sums.violations += outcome.violations.len();
+    sums.simulated += outcome.simulated;
+    sums.acknowledged += outcome.acknowledged;
+    sums.duplicates += outcome.duplicates;
+    sums.exchanges += outcome.exchanges;
+    sums.hashes.push((seed, outcome.trace_hash));
+}

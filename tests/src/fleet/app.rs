@@ -1,0 +1,145 @@
+//! An application whose style is drawn from the seed: what it does between two checkpoints decides
+//! which bugs can show.
+
+use std::time::Duration;
+
+use shardwise_consumer::{
+    Batch, BoxError, Checkpointer, EndAcked, Position, RecordProcessor, ShardEnd, ShardInfo,
+};
+use shardwise_env::Env;
+use shardwise_types::ShardId;
+
+use super::oracle::{Id, Oracle, Place};
+
+/// How an application goes about its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// A checkpoint after each batch.
+    PerBatch,
+    /// A checkpoint after each record: most of them inside an aggregate.
+    PerRecord,
+    /// A checkpoint after one batch in seven.
+    Rarely,
+    /// As `PerBatch`, but some calls take seconds.
+    Slow,
+    /// As `PerBatch`, but one call in five fails half-way.
+    Failing,
+    /// A checkpoint at a record in the middle of each batch, and at its end in the next one.
+    Behind,
+}
+
+impl Style {
+    pub(super) const ALL: [Self; 6] = [
+        Self::PerBatch,
+        Self::PerRecord,
+        Self::Rarely,
+        Self::Slow,
+        Self::Failing,
+        Self::Behind,
+    ];
+}
+
+/// The processor of one shard.
+pub(super) struct App {
+    shard: ShardId,
+    worker: String,
+    style: Style,
+    oracle: Oracle,
+    env: Env,
+    calls: u64,
+    /// Where `Behind` will checkpoint next.
+    behind: Option<Position>,
+}
+
+impl App {
+    pub(super) fn new(
+        shard: &ShardInfo,
+        worker: &str,
+        style: Style,
+        oracle: Oracle,
+        env: Env,
+    ) -> Self {
+        let (shard, worker) = (shard.shard_id.clone(), worker.to_owned());
+        Self {
+            shard,
+            worker,
+            style,
+            oracle,
+            env,
+            calls: 0,
+            behind: None,
+        }
+    }
+
+    async fn checkpoint(
+        &mut self,
+        index: usize,
+        batch: &Batch,
+        checkpointer: &Checkpointer,
+    ) -> Result<(), BoxError> {
+        let record = &batch.records()[index];
+        let last = index + 1 == batch.records().len();
+        match self.style {
+            Style::PerRecord => checkpointer.checkpoint(&record.position()).await?,
+            Style::PerBatch | Style::Slow | Style::Failing if last => {
+                checkpointer.checkpoint(batch.end()).await?;
+            }
+            Style::Rarely if last && self.calls % 7 == 0 => {
+                checkpointer.checkpoint(batch.end()).await?;
+            }
+            Style::Behind if index == batch.records().len() / 2 => {
+                if let Some(position) = self.behind.replace(record.position()) {
+                    checkpointer.checkpoint(&position).await?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl RecordProcessor for App {
+    async fn process(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        self.calls += 1;
+        if self.style == Style::Slow && self.calls % 4 == 0 {
+            self.env
+                .sleep(Duration::from_millis(self.env.random_below(5_000)))
+                .await;
+        }
+        let fails = self.style == Style::Failing && self.env.random_below(5) == 0;
+        for index in 0..batch.records().len() {
+            if fails && index == batch.records().len() / 2 {
+                return Err("as its style has it".into());
+            }
+            let record = &batch.records()[index];
+            let place: Place = (
+                self.shard.clone(),
+                record.sequence_number.clone(),
+                record.sub_sequence_number,
+            );
+            self.oracle
+                .delivered(&self.worker, parse(&record.data)?, place);
+            if self.style == Style::PerRecord {
+                self.env.sleep(Duration::from_millis(2)).await;
+            }
+            self.checkpoint(index, &batch, checkpointer).await?;
+        }
+        Ok(())
+    }
+
+    async fn shard_ended(&mut self, end: ShardEnd) -> Result<EndAcked, BoxError> {
+        Ok(end.checkpoint().await?)
+    }
+
+    async fn lease_lost(&mut self) {
+        self.oracle.lease_lost(&self.worker, &self.shard);
+    }
+}
+
+/// What a record of the fleet's producer holds: `KEY NUMBER`.
+pub(super) fn parse(data: &[u8]) -> Result<Id, BoxError> {
+    let (key, number) = std::str::from_utf8(data)?
+        .split_once(' ')
+        .ok_or("foreign data")?;
+    Ok((key.parse()?, number.parse()?))
+}

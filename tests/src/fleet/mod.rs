@@ -1,0 +1,80 @@
+//! One seed of a fleet's life.
+//!
+//! - `world`: the nodes, and the course of a run.
+//! - `trouble`: what befalls them.
+//! - `app`: the application that the workers run, in the style that its seed draws.
+//! - `witness`: the transport at the service's door; it tells the oracle what the service did.
+//! - `oracle`: what is allowed; it judges each event when it happens.
+
+mod app;
+mod oracle;
+mod trouble;
+mod witness;
+mod world;
+
+use std::time::Duration;
+
+use shardwise_env::Env;
+
+use self::world::World;
+
+/// What to play.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Setup {
+    /// Everything random is drawn from it.
+    pub seed: u64,
+    /// How long there is trouble; afterwards everything must settle.
+    pub trouble: Duration,
+}
+
+impl Setup {
+    /// This seed, with trouble for so long.
+    #[must_use]
+    pub fn new(seed: u64, trouble: Duration) -> Self {
+        Self { seed, trouble }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// What was not allowed, with the time; empty if all is well.
+    pub violations: Vec<String>,
+    /// A hash of every exchange with the service: equal for equal seeds.
+    pub trace_hash: u64,
+    /// The last events, to begin the search with.
+    pub last_events: Vec<String>,
+    /// User records that were acknowledged.
+    pub acknowledged: usize,
+    /// User records whose sending failed, with an error that said so.
+    pub failed: usize,
+    /// Deliveries beyond the first of each user record.
+    pub duplicates: usize,
+    /// Exchanges with the service.
+    pub exchanges: u64,
+    /// How long the whole run took in simulated time.
+    pub simulated: Duration,
+}
+
+/// Plays one seed, on a runtime of its own.
+#[must_use]
+pub fn run(setup: Setup) -> Outcome {
+    // The SDK draws its retry jitter from this generator.
+    fastrand::seed(setup.seed);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without I/O");
+    runtime.block_on(async {
+        let begin = Env::system().now();
+        let mut world = World::new(setup.seed).await;
+        world.trouble(setup.trouble).await;
+        world.settle().await;
+        let mut outcome = world.outcome();
+        outcome.simulated = Env::system().now() - begin;
+        outcome
+    })
+}

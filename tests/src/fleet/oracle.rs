@@ -1,0 +1,458 @@
+//! What is allowed, judged when it happens.
+//!
+//! | name | the rule |
+//! |---|---|
+//! | LOST | when a checkpoint reaches the table, every record up to it has been processed by somebody |
+//! | BACKWARDS | a checkpoint in the table never decreases |
+//! | FENCE | only the incarnation that holds a lease changes its checkpoint |
+//! | ORDER | first deliveries of a key follow the stored order; no child before its parents' end |
+//! | FALSE LOSS | a holder whose writes arrive is not told that it lost its lease |
+//! | ORPHAN | without faults, no shard is left without a reader for long |
+//! | STUCK | after the last fault everything stored is delivered in time |
+//! | OUTCOME | every record sent has exactly one outcome |
+//! | WRONG OK | what is acknowledged is stored where a stock KCL delivers it |
+//! | WRONG NO | what failed as certainly not written is not stored |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use shardwise_env::{Env, Instant};
+use shardwise_producer::Written;
+use shardwise_types::{SequenceNumber, Shard, ShardId};
+
+use super::Outcome;
+
+/// Where a user record lies: shard, number, place in the aggregate.
+pub(super) type Place = (ShardId, SequenceNumber, u64);
+
+/// A user record: its key and its number among the records of that key.
+pub(super) type Id = (u64, u64);
+
+/// A holder that wrote to its lease within this time has not lost it by the clock.
+const SURELY_VALID: Duration = Duration::from_secs(5);
+
+/// Without faults, and after a failover of 10 s: 1.5 failovers and 2 s, and what a dead worker's
+/// last write and this simulator's own look at the clock add.
+const ORPHAN_LIMIT: Duration = Duration::from_secs(20);
+
+/// Events that are kept for the one who has to find the bug.
+const EVENTS_KEPT: usize = 40;
+
+/// A lease row as the table has it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Row {
+    pub(super) owner: Option<String>,
+    pub(super) incarnation: Option<String>,
+    pub(super) checkpoint: Checkpoint,
+}
+
+/// A checkpoint, in the table's order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Checkpoint {
+    #[default]
+    Beginning,
+    Latest,
+    At(SequenceNumber, u64),
+    ShardEnd,
+}
+
+#[derive(Debug)]
+struct Lease {
+    row: Row,
+    written: Instant,
+    /// When the row was made with LATEST: what was stored before is not expected.
+    latest_from: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    id: Id,
+    at: Instant,
+}
+
+#[derive(Debug)]
+struct State {
+    shards: BTreeMap<ShardId, (Shard, usize)>,
+    stored: BTreeMap<ShardId, BTreeMap<(SequenceNumber, u64), Stored>>,
+    present: BTreeSet<Id>,
+    deliverable: BTreeSet<Id>,
+    delivered: BTreeSet<Id>,
+    deliveries: usize,
+    newest: BTreeMap<u64, (usize, SequenceNumber, u64)>,
+    leases: BTreeMap<ShardId, Lease>,
+    reads: BTreeMap<ShardId, Instant>,
+    sent: usize,
+    acknowledged: usize,
+    failed: usize,
+    surely_absent: Vec<Id>,
+    judges_losses: bool,
+    violations: Vec<String>,
+    events: Vec<String>,
+    exchanges: u64,
+    trace_hash: u64,
+}
+
+/// The judge of a run, shared by everybody in it.
+#[derive(Debug, Clone)]
+pub(super) struct Oracle {
+    env: Env,
+    begin: Instant,
+    state: Arc<Mutex<State>>,
+}
+
+impl Oracle {
+    pub(super) fn new(env: Env) -> Self {
+        let state = State {
+            shards: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            present: BTreeSet::new(),
+            deliverable: BTreeSet::new(),
+            delivered: BTreeSet::new(),
+            deliveries: 0,
+            newest: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            sent: 0,
+            acknowledged: 0,
+            failed: 0,
+            surely_absent: Vec::new(),
+            judges_losses: true,
+            violations: Vec::new(),
+            events: Vec::new(),
+            exchanges: 0,
+            trace_hash: 0xcbf2_9ce4_8422_2325,
+        };
+        Self {
+            begin: env.now(),
+            env,
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    /// With packets that surface late, a holder may be told rightly of a loss that the table does
+    /// not show.
+    pub(super) fn do_not_judge_losses(&self) {
+        self.lock().judges_losses = false;
+    }
+
+    /// Something happened that a reader of a failing seed wants to know.
+    pub(super) fn note(&self, event: &str) {
+        let text = format!("{:>9.3} {event}", self.elapsed());
+        let mut state = self.lock();
+        if state.events.len() == EVENTS_KEPT {
+            state.events.remove(0);
+        }
+        state.events.push(text);
+    }
+
+    /// An exchange with the service, for the trace.
+    pub(super) fn exchanged(&self, node: &str, target: &str, status: u16) {
+        let micros = (self.env.now() - self.begin).as_micros();
+        let text = format!("{micros} {node} {target} {status}");
+        let mut state = self.lock();
+        state.exchanges += 1;
+        for byte in text.bytes() {
+            state.trace_hash = (state.trace_hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    /// The stream's shards, parents before children.
+    pub(super) fn shards(&self, shards: &[Shard]) {
+        let now = self.env.now();
+        let mut state = self.lock();
+        for shard in shards {
+            let above = shard
+                .parents()
+                .filter_map(|id| state.shards.get(id).map(|(_, d)| *d))
+                .max();
+            let depth = above.map_or(0, |depth| depth + 1);
+            state.reads.entry(shard.shard_id.clone()).or_insert(now);
+            state
+                .shards
+                .insert(shard.shard_id.clone(), (shard.clone(), depth));
+        }
+    }
+
+    pub(super) fn knows(&self, shard: &ShardId) -> bool {
+        self.lock().shards.contains_key(shard)
+    }
+
+    /// The service stored a Kinesis record with these members; each with its hash key.
+    pub(super) fn stored(
+        &self,
+        shard: &ShardId,
+        number: &SequenceNumber,
+        members: &[(Id, shardwise_types::HashKey)],
+    ) {
+        let at = self.env.now();
+        let mut state = self.lock();
+        let range = state.shards[shard].0.hash_key_range;
+        let whole = members.iter().all(|(_, hash)| range.contains(*hash));
+        for (sub, (id, hash)) in members.iter().enumerate() {
+            state.present.insert(*id);
+            if whole {
+                state.deliverable.insert(*id);
+            }
+            if range.contains(*hash) {
+                let place = (number.clone(), sub as u64);
+                let stored = Stored { id: *id, at };
+                state
+                    .stored
+                    .entry(shard.clone())
+                    .or_default()
+                    .insert(place, stored);
+            }
+        }
+    }
+
+    /// A reader asked for records of the shard.
+    pub(super) fn read(&self, shard: &ShardId) {
+        self.lock().reads.insert(shard.clone(), self.env.now());
+    }
+
+    /// The table holds this row now.
+    pub(super) fn row(&self, shard: &ShardId, row: Row, created: bool) {
+        let now = self.env.now();
+        let mut state = self.lock();
+        let before = state
+            .leases
+            .get(shard)
+            .map(|lease| lease.row.clone())
+            .unwrap_or_default();
+        let latest_from = match state.leases.get(shard) {
+            Some(lease) if !created => lease.latest_from,
+            _ => (row.checkpoint == Checkpoint::Latest).then_some(now),
+        };
+        let lease = Lease {
+            row: row.clone(),
+            written: now,
+            latest_from,
+        };
+        state.leases.insert(shard.clone(), lease);
+        if created || row.checkpoint == before.checkpoint {
+            return;
+        }
+        if row.checkpoint < before.checkpoint {
+            let text = format!(
+                "{shard}: {:?} after {:?}",
+                row.checkpoint, before.checkpoint
+            );
+            self.violation(&mut state, "BACKWARDS", &text);
+        }
+        if before.incarnation.is_none() || before.incarnation != row.incarnation {
+            let text = format!("{shard}: {:?} of {row:?} after {before:?}", row.checkpoint);
+            self.violation(&mut state, "FENCE", &text);
+        }
+        if let Some(text) = state.lost_before(shard, &row.checkpoint) {
+            self.violation(&mut state, "LOST", &text);
+        }
+    }
+
+    /// A processor was handed this record.
+    pub(super) fn delivered(&self, worker: &str, id: Id, place: Place) {
+        let mut state = self.lock();
+        state.deliveries += 1;
+        let (shard, number, sub) = place;
+        let parents_done = state.shards[&shard].0.parents().all(|parent| {
+            let lease = state.leases.get(parent);
+            lease.is_none_or(|lease| lease.row.checkpoint == Checkpoint::ShardEnd)
+        });
+        if !parents_done {
+            let text = format!("{shard} is read by {worker} before its parents have ended");
+            self.violation(&mut state, "ORDER", &text);
+        }
+        if !state.delivered.insert(id) {
+            return;
+        }
+        let rank = (state.shards[&shard].1, number, sub);
+        match state.newest.get(&id.0) {
+            Some(before) if rank < *before => {
+                let text = format!("{id:?} at {rank:?} in {shard} by {worker} after {before:?}");
+                self.violation(&mut state, "ORDER", &text);
+            }
+            _ => {
+                state.newest.insert(id.0, rank);
+            }
+        }
+    }
+
+    /// A processor was told that its lease is lost.
+    pub(super) fn lease_lost(&self, worker: &str, shard: &ShardId) {
+        let mut state = self.lock();
+        let now = self.env.now();
+        let Some(lease) = state.leases.get(shard) else {
+            return;
+        };
+        let holds = lease.row.owner.as_deref() == Some(worker);
+        if state.judges_losses && holds && now - lease.written < SURELY_VALID {
+            let text = format!("{worker} gave up {shard}, which it holds: {:?}", lease.row);
+            self.violation(&mut state, "FALSE LOSS", &text);
+        }
+    }
+
+    pub(super) fn sent(&self) {
+        self.lock().sent += 1;
+    }
+
+    pub(super) fn acknowledged(&self, id: Id, place: &Place) {
+        let mut state = self.lock();
+        state.acknowledged += 1;
+        if !state.deliverable.contains(&id) {
+            let text = format!("{id:?} at {place:?} lies in no record that a KCL delivers");
+            self.violation(&mut state, "WRONG OK", &text);
+        }
+    }
+
+    pub(super) fn failed(&self, id: Id, written: Written) {
+        let mut state = self.lock();
+        state.failed += 1;
+        if written == Written::No {
+            state.surely_absent.push(id);
+        }
+    }
+
+    /// Shards that nobody has read for too long although nothing is wrong, since `calm_from`.
+    pub(super) fn judge_orphans(&self, calm_from: Instant) {
+        let now = self.env.now();
+        let mut state = self.lock();
+        let orphans: Vec<String> = state
+            .shards
+            .values()
+            .map(|(shard, _)| shard)
+            .filter(|shard| !state.is_done(&shard.shard_id))
+            .filter(|shard| shard.parents().all(|parent| state.is_done(parent)))
+            .filter_map(|shard| {
+                let parents_ended = shard
+                    .parents()
+                    .filter_map(|id| state.leases.get(id))
+                    .map(|l| l.written)
+                    .max();
+                let since = (*state.reads.get(&shard.shard_id)?)
+                    .max(calm_from)
+                    .max(parents_ended.unwrap_or(calm_from));
+                let alone = now - since;
+                (alone > ORPHAN_LIMIT)
+                    .then(|| format!("{} is read by nobody for {alone:?}", shard.shard_id))
+            })
+            .collect();
+        for text in orphans {
+            if !state
+                .violations
+                .iter()
+                .any(|known| known.contains("ORPHAN"))
+            {
+                self.violation(&mut state, "ORPHAN", &text);
+            }
+        }
+    }
+
+    /// Stored records that are expected and have not been delivered.
+    pub(super) fn outstanding(&self) -> usize {
+        let state = self.lock();
+        state
+            .stored
+            .keys()
+            .map(|shard| state.missing(shard, None).count())
+            .sum()
+    }
+
+    /// The judgement at the end, when everything should have arrived.
+    pub(super) fn outcome(&self) -> Outcome {
+        let mut state = self.lock();
+        let shards: Vec<ShardId> = state.stored.keys().cloned().collect();
+        for shard in &shards {
+            let missing = state.missing(shard, None).count();
+            if missing > 0 {
+                let lease = state.leases.get(shard).map(|lease| lease.row.clone());
+                let text = format!("{missing} records of {shard} were not delivered; {lease:?}");
+                self.violation(&mut state, "STUCK", &text);
+            }
+        }
+        let unsettled = state.sent - state.acknowledged - state.failed;
+        if unsettled > 0 {
+            self.violation(
+                &mut state,
+                "OUTCOME",
+                &format!("{unsettled} records have none"),
+            );
+        }
+        let present: Vec<Id> = state
+            .surely_absent
+            .iter()
+            .filter(|id| state.present.contains(id))
+            .copied()
+            .collect();
+        if !present.is_empty() {
+            self.violation(
+                &mut state,
+                "WRONG NO",
+                &format!("stored all the same: {present:?}"),
+            );
+        }
+        if state.acknowledged == 0 {
+            self.violation(&mut state, "STUCK", "nothing was acknowledged at all");
+        }
+        Outcome {
+            violations: state.violations.clone(),
+            trace_hash: state.trace_hash,
+            last_events: state.events.clone(),
+            acknowledged: state.acknowledged,
+            failed: state.failed,
+            duplicates: state.deliveries - state.delivered.len(),
+            exchanges: state.exchanges,
+            simulated: Duration::ZERO,
+        }
+    }
+
+    fn violation(&self, state: &mut State, rule: &str, text: &str) {
+        state
+            .violations
+            .push(format!("{:>9.3} {rule}: {text}", self.elapsed()));
+    }
+
+    fn elapsed(&self) -> f64 {
+        (self.env.now() - self.begin).as_secs_f64()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_done(&self, shard: &ShardId) -> bool {
+        self.leases
+            .get(shard)
+            .is_some_and(|lease| lease.row.checkpoint == Checkpoint::ShardEnd)
+    }
+
+    /// Expected records of a shard, up to a place, that nobody has been handed.
+    fn missing<'a>(
+        &'a self,
+        shard: &ShardId,
+        up_to: Option<&'a (SequenceNumber, u64)>,
+    ) -> impl Iterator<Item = (&'a (SequenceNumber, u64), Id)> {
+        let from = self.leases.get(shard).and_then(|lease| lease.latest_from);
+        self.stored
+            .get(shard)
+            .into_iter()
+            .flatten()
+            .take_while(move |(place, _)| up_to.is_none_or(|limit| *place <= limit))
+            .filter(move |(_, stored)| from.is_none_or(|from| stored.at >= from))
+            .filter(|(_, stored)| !self.delivered.contains(&stored.id))
+            .map(|(place, stored)| (place, stored.id))
+    }
+
+    fn lost_before(&self, shard: &ShardId, checkpoint: &Checkpoint) -> Option<String> {
+        let limit = match checkpoint {
+            Checkpoint::At(number, sub) => Some((number.clone(), *sub)),
+            Checkpoint::ShardEnd => None,
+            Checkpoint::Beginning | Checkpoint::Latest => return None,
+        };
+        let (place, id) = self.missing(shard, limit.as_ref()).next()?;
+        Some(format!(
+            "{shard}: {id:?} at {place:?} was not delivered, the checkpoint is {limit:?}"
+        ))
+    }
+}
