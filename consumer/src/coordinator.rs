@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use shardwise_client::{Error, ErrorKind, Kinesis};
+use shardwise_client::{Error, ErrorKind, Kinesis, ShardFilter};
 use shardwise_env::{Env, Instant, TaskError};
 use shardwise_types::ShardId;
 use tokio::sync::{mpsc, watch};
@@ -21,13 +21,14 @@ use crate::error::{WorkerError, WorkerErrorKind};
 use crate::keeper::LeaseHandle;
 use crate::leases::{
     Held, HoldError, LeaseTable, LookError, Loss, Observations, Scan, Situation, Start, StoreError,
-    SyncError, decide_takes, listing, missing_leases,
+    SyncError, decide_takes, finished, listing, missing_leases,
 };
 use crate::processor::{RecordProcessor, ShardInfo};
 use crate::shard::calls::Factory;
 use crate::shard::run::{Orders, Outcome, ShardRun};
 use crate::shard::state::ShardState;
 use crate::stats::{LeaseEventKind, Stats};
+use crate::stream::{is_gone, may_be_gone};
 
 /// The longest time between two looks at the table, so that a lease that is released is taken
 /// within two seconds.
@@ -57,7 +58,7 @@ pub(crate) enum Event {
 enum Done {
     Looked(Observations, Result<Scan, LookError>),
     Synced(Result<usize, Unsynced>),
-    Took(ShardId, Result<Held, HoldError>),
+    Took(ShardId, Box<Result<Held, HoldError>>),
     /// Whether a shard's parents are all done.
     MayStart(ShardId, Result<bool, StoreError>),
     /// A lease that came too late is released.
@@ -68,6 +69,8 @@ enum Done {
 /// Why leases may be missing.
 #[derive(Debug, thiserror::Error)]
 enum Unsynced {
+    #[error("the stream is gone")]
+    StreamGone,
     #[error("could not list the stream's shards")]
     List(#[source] Error),
     #[error("the listing of shards is not whole")]
@@ -192,7 +195,11 @@ impl<P: RecordProcessor> Coordinator<P> {
                 }
             })
             .await;
-        self.shards.into_keys().collect()
+        let busy: Vec<_> = std::mem::take(&mut self.shards).into_keys().collect();
+        for shard_id in &busy {
+            self.stats.left(shard_id, LeaseEventKind::Abandoned);
+        }
+        busy
     }
 
     fn on_event(&mut self, event: Event) {
@@ -222,7 +229,7 @@ impl<P: RecordProcessor> Coordinator<P> {
             Done::Synced(result) => self.on_synced(result),
             Done::Took(shard_id, result) => {
                 self.in_flight.remove(&shard_id);
-                match result {
+                match *result {
                     Ok(held) => self.adopt(held, LeaseEventKind::Taken),
                     Err(HoldError::Lost(loss)) => {
                         tracing::debug!(%shard_id, %loss, "another worker was faster");
@@ -311,7 +318,7 @@ impl<P: RecordProcessor> Coordinator<P> {
             self.in_flight.insert(lease.shard_id.clone());
             self.job(async move {
                 let result = table.take(&lease).await;
-                Done::Took(lease.shard_id, result)
+                Done::Took(lease.shard_id, Box::new(result))
             });
         }
     }
@@ -469,9 +476,7 @@ impl<P: RecordProcessor> Coordinator<P> {
                 }
                 Ok(())
             }
-            Err(Unsynced::List(error)) if error.kind() == ErrorKind::ResourceNotFound => {
-                Err(self.stream_deleted().with_source(error))
-            }
+            Err(Unsynced::StreamGone) => Err(self.stream_deleted()),
             Err(Unsynced::List(error)) if !self.has_synced && is_refused(&error) => {
                 let message = format!("may not list the shards of {}", self.config.stream);
                 Err(WorkerError::new(WorkerErrorKind::Kinesis, message).with_source(error))
@@ -496,7 +501,7 @@ impl<P: RecordProcessor> Coordinator<P> {
 }
 
 /// A refusal that waiting does not cure.
-pub(crate) fn is_refused(error: &Error) -> bool {
+fn is_refused(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::AccessDenied | ErrorKind::InvalidArgument
@@ -517,7 +522,8 @@ fn on_failed_look(error: LookError) -> Result<(), WorkerError> {
     }
 }
 
-/// Creates the leases that are missing. Returns how many.
+/// Creates the leases that are missing, and deletes those that nobody needs. Returns how many were
+/// created.
 async fn sync(
     kinesis: &Kinesis,
     table: &LeaseTable,
@@ -531,10 +537,29 @@ async fn sync(
         },
         InitialPosition::AtTimestamp(time) => Start::AtTimestamp(time),
     };
-    let shards = kinesis
-        .list_shards(&config.stream, listing(scan, start))
-        .await
-        .map_err(Unsynced::List)?;
+    let filter = listing(scan, start);
+    let lists_all = filter == ShardFilter::All;
+    let shards = match kinesis.list_shards(&config.stream, filter).await {
+        Ok(shards) => shards,
+        Err(error) if may_be_gone(&error) => {
+            return Err(match is_gone(kinesis, &config.stream).await {
+                Ok(true) => Unsynced::StreamGone,
+                Ok(false) | Err(_) => Unsynced::List(error),
+            });
+        }
+        Err(error) => return Err(Unsynced::List(error)),
+    };
     let missing = missing_leases(&shards, scan, start).map_err(Unsynced::Shards)?;
-    table.create(&missing).await.map_err(Unsynced::Create)
+    let created = table.create(&missing).await.map_err(Unsynced::Create)?;
+    if lists_all && created == 0 {
+        for lease in finished(scan, &shards) {
+            let shard_id = &lease.shard_id;
+            match table.delete(lease).await {
+                Ok(()) => tracing::info!(%shard_id, "deleted the lease of a forgotten shard"),
+                // Somebody else was faster, or does it the next time.
+                Err(error) => tracing::debug!(%shard_id, %error, "could not delete a lease"),
+            }
+        }
+    }
+    Ok(created)
 }

@@ -90,6 +90,8 @@ pub enum LeaseEventKind {
     Ended,
     /// This worker released it because the processor failed too often.
     GivenUp,
+    /// The grace at shutdown ended before the processor did. The lease expires by itself.
+    Abandoned,
 }
 
 impl Stats {
@@ -130,7 +132,7 @@ impl Stats {
             LeaseEventKind::Lost => stats.leases_lost += 1,
             LeaseEventKind::Ended => stats.shards_ended += 1,
             LeaseEventKind::GivenUp => stats.shards_given_up += 1,
-            LeaseEventKind::Created | LeaseEventKind::Released => {}
+            LeaseEventKind::Created | LeaseEventKind::Released | LeaseEventKind::Abandoned => {}
         }
         if stats.events.len() == EVENTS_KEPT {
             stats.events.pop_front();

@@ -4,17 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shardwise_client::Aws;
 use shardwise_client::retry::RetryPolicy;
-use shardwise_client::{Aws, ErrorKind, StreamStatus};
 use shardwise_types::{ApplicationName, StreamName, WorkerId};
 
 use crate::config::{Config, StoreChoice, WorkerBuilder};
-use crate::coordinator::{Coordinator, is_refused};
+use crate::coordinator::Coordinator;
 use crate::error::{WorkerError, WorkerErrorKind};
 use crate::leases::{DynamoDbStore, LeaseStore, LeaseTable, Me, MissingTable};
 use crate::processor::RecordProcessor;
 use crate::shard::calls::Factory;
 use crate::stats::Stats;
+use crate::stream::is_gone;
 
 /// One worker of an application: takes its share of a stream's shards and runs a processor for each.
 ///
@@ -114,7 +115,7 @@ impl<P: RecordProcessor> Worker<P> {
                 config.shutdown_grace,
                 names.join(", ")
             );
-            tracing::error!(stream = %config.stream, "{message}");
+            tracing::error!(stream = %config.stream, shards = names.join(", "), "busy at the end");
             return result.and(Err(WorkerError::new(WorkerErrorKind::GraceEnded, message)));
         }
         result
@@ -166,23 +167,15 @@ impl<P: RecordProcessor> Worker<P> {
     /// An unknown stream is found before a table is made for it.
     async fn check_stream(&self) -> Result<(), WorkerError> {
         let stream = &self.config.stream;
-        let unknown = || {
-            WorkerError::new(
+        match is_gone(&self.aws.kinesis(), stream).await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(WorkerError::new(
                 WorkerErrorKind::UnknownStream,
                 format!("there is no stream {stream} in {}", self.aws.region()),
-            )
-        };
-        match self.aws.kinesis().describe_stream_summary(stream).await {
-            Ok(summary) if summary.status == StreamStatus::Deleting => Err(unknown()),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::ResourceNotFound => {
-                Err(unknown().with_source(error))
-            }
-            // ListShards will tell, and needs another permission.
+            )),
+            // The listing of shards will tell, and needs another permission.
             Err(error) => {
-                if !is_refused(&error) {
-                    tracing::warn!(%stream, %error, "could not describe the stream");
-                }
+                tracing::warn!(%stream, %error, "could not describe the stream");
                 Ok(())
             }
         }

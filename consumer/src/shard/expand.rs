@@ -140,3 +140,152 @@ impl Expansion {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use shardwise_aggregation_proto::{Aggregator, UserRecord};
+    use shardwise_types::HashKey;
+
+    use super::*;
+
+    /// A Kinesis record: plain for one member, an aggregate for several.
+    fn record(number: usize, members: &[String]) -> Record {
+        let data = match members {
+            [one] => Bytes::from(one.clone()),
+            _ => {
+                let mut aggregator = Aggregator::new(1_000_000);
+                for member in members {
+                    let (key, data) = (member.parse().unwrap(), Bytes::from(member.clone()));
+                    aggregator.try_push(UserRecord::new(key, data)).unwrap();
+                }
+                aggregator.finish().unwrap().data
+            }
+        };
+        Record::new((100 + number).to_string().parse().unwrap(), data)
+    }
+
+    /// Records with members `n.m`, by the number of members of each.
+    fn records(sizes: &[usize]) -> Vec<Record> {
+        let members = |(n, size): (usize, &usize)| -> Vec<String> {
+            (0..*size).map(|m| format!("{n}.{m}")).collect()
+        };
+        let numbered = sizes.iter().enumerate().map(members);
+        numbered
+            .enumerate()
+            .map(|(n, members)| record(n, &members))
+            .collect()
+    }
+
+    fn expand(
+        records: Vec<Record>,
+        after: Option<Position>,
+        range: Option<HashKeyRange>,
+        max: usize,
+    ) -> (Vec<ConsumedRecord>, Counts) {
+        let mut expansion = Expansion::new(records, after, range);
+        let mut all = Vec::new();
+        loop {
+            let batch = expansion.next_batch(max);
+            if batch.is_empty() {
+                return (all, expansion.take_counts());
+            }
+            assert!(batch.len() <= max);
+            all.extend(batch);
+        }
+    }
+
+    fn data(records: &[ConsumedRecord]) -> Vec<String> {
+        let text = |record: &ConsumedRecord| String::from_utf8_lossy(&record.data).into_owned();
+        records.iter().map(text).collect()
+    }
+
+    proptest! {
+        /// For any batch and any stop: what was processed before and what comes after it, put
+        /// together, are the batch. With and without a filter.
+        #[test]
+        fn resuming_anywhere_delivers_exactly_the_rest(
+            sizes in prop::collection::vec(1_usize..6, 1..8),
+            stop in any::<prop::sample::Index>(),
+            max in 1_usize..9,
+            middle in any::<u128>(),
+            filters in any::<bool>(),
+        ) {
+            let range = HashKeyRange::new(HashKey::MIN, HashKey::new(middle)).ok();
+            let range = range.filter(|_| filters);
+            let (all, counts) = expand(records(&sizes), None, range, max);
+            let members: usize = sizes.iter().sum();
+            prop_assert_eq!(all.len() + usize::try_from(counts.filtered).unwrap(), members);
+            prop_assert!(all.is_sorted_by_key(ConsumedRecord::position));
+            if !all.is_empty() {
+                let stop = stop.index(all.len());
+                let (rest, _) = expand(records(&sizes), Some(all[stop].position()), range, max);
+                prop_assert_eq!(&all[stop + 1..], &rest[..]);
+                // The service gives the record of the checkpoint first, as it was asked to.
+                let from = all[stop].sequence_number.clone();
+                let at = records(&sizes)
+                    .into_iter()
+                    .filter(|record| record.sequence_number >= from)
+                    .collect();
+                let (rest, _) = expand(at, Some(all[stop].position()), range, max);
+                prop_assert_eq!(&all[stop + 1..], &rest[..]);
+            }
+        }
+
+        #[test]
+        fn the_filter_keeps_what_the_range_holds_with_its_place_as_stored(
+            size in 2_usize..20,
+            middle in any::<u128>(),
+        ) {
+            let range = HashKeyRange::new(HashKey::MIN, HashKey::new(middle)).unwrap();
+            let (kept, counts) = expand(records(&[size]), None, Some(range), 100);
+            let expected: Vec<u64> = (0..size as u64)
+                .filter(|m| range.contains(HashKey::of_partition_key(&format!("0.{m}"))))
+                .collect();
+            let subs: Vec<u64> = kept.iter().map(|record| record.sub_sequence_number).collect();
+            prop_assert_eq!(counts.filtered, size as u64 - expected.len() as u64);
+            prop_assert_eq!(subs, expected);
+        }
+
+        /// Whatever the bytes are, none of them are dropped.
+        #[test]
+        fn any_bytes_come_out_whole(data in prop::collection::vec(any::<u8>(), 0..200)) {
+            let data = Bytes::from(data);
+            let record = Record::new("7".parse().unwrap(), data.clone());
+            let (all, _) = expand(vec![record], None, None, 10);
+            prop_assert_eq!(all.len(), 1);
+            prop_assert_eq!(&all[0].data, &data);
+        }
+    }
+
+    #[test]
+    fn a_plain_record_is_never_filtered() {
+        let nowhere = HashKeyRange::new(HashKey::MIN, HashKey::MIN).unwrap();
+        let (all, counts) = expand(records(&[1, 1]), None, Some(nowhere), 10);
+        assert_eq!(data(&all), ["0.0", "1.0"]);
+        assert_eq!(counts.filtered, 0);
+    }
+
+    #[test]
+    fn a_checkpoint_of_an_aggregate_without_a_place_means_its_first_member() {
+        let first = Position {
+            sequence_number: "100".parse().unwrap(),
+            sub_sequence_number: 0,
+        };
+        let (rest, _) = expand(records(&[3]), Some(first), None, 10);
+        assert_eq!(data(&rest), ["0.1", "0.2"]);
+    }
+
+    #[test]
+    fn what_was_processed_is_not_counted_as_filtered_again() {
+        let nowhere = HashKeyRange::new(HashKey::MIN, HashKey::MIN).unwrap();
+        let last = Position {
+            sequence_number: "100".parse().unwrap(),
+            sub_sequence_number: 1,
+        };
+        let (rest, counts) = expand(records(&[3]), Some(last), Some(nowhere), 10);
+        assert!(rest.is_empty());
+        assert_eq!(counts.filtered, 1);
+    }
+}

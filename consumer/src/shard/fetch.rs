@@ -11,16 +11,18 @@ use std::time::{Duration, SystemTime};
 use shardwise_client::retry::{Delays, RetryPolicy};
 use shardwise_client::{
     ChildShard, Error, ErrorKind, GetRecordsOutput, IteratorPosition, Kinesis, Record, ShardFilter,
-    ShardIterator, StreamStatus,
+    ShardIterator,
 };
 use shardwise_env::{Env, Instant};
 use shardwise_types::{SequenceNumber, Shard, ShardId, StreamName};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::pace::{Pace, Tip};
+use super::run::Orders;
 use crate::config::Config;
 use crate::keeper::LeaseHandle;
 use crate::stats::Stats;
+use crate::stream::{is_gone, may_be_gone};
 
 /// Answers that wait for the processor, besides the one that it works on: one, so that fetching and
 /// processing overlap. An answer has up to 10 MiB, and every shard of the worker has its own.
@@ -78,6 +80,7 @@ pub(crate) struct Fetcher {
     shard_id: ShardId,
     max_records: u32,
     lease: LeaseHandle,
+    orders: watch::Receiver<Orders>,
     stats: Stats,
     /// Where the next iterator is to point.
     position: IteratorPosition,
@@ -96,6 +99,7 @@ impl Fetcher {
         kinesis: &Kinesis,
         config: &Config,
         lease: LeaseHandle,
+        orders: watch::Receiver<Orders>,
         stats: Stats,
         start: Start,
     ) -> Self {
@@ -107,6 +111,7 @@ impl Fetcher {
             shard_id: lease.shard_id().clone(),
             max_records: config.max_records,
             lease,
+            orders,
             stats,
             position: match start {
                 Start::TrimHorizon => IteratorPosition::TrimHorizon,
@@ -125,7 +130,8 @@ impl Fetcher {
         }
     }
 
-    /// Reads until the end of the shard, of the lease, or of the receiver.
+    /// Reads until the end of the shard, of the lease or of the receiver, or until it is told to
+    /// stop.
     pub(crate) async fn run(mut self, out: mpsc::Sender<Fetched>) {
         loop {
             // Room first: what is read has a place to go, and a slow processor holds the reads up.
@@ -133,7 +139,7 @@ impl Fetcher {
                 return;
             };
             self.env.sleep_until(self.pace.next()).await;
-            if self.lease.valid().await.is_err() {
+            if self.lease.valid().await.is_err() || *self.orders.borrow() == Orders::Stop {
                 return;
             }
             let Some(fetched) = self.step().await else {
@@ -291,14 +297,10 @@ impl Fetcher {
             .await
         {
             Ok(shards) => Ok(Fate::of(&self.shard_id, &shards)),
-            Err(error) if is_about_the_stream(error.kind()) => {
-                match self.kinesis.describe_stream_summary(&self.stream).await {
-                    Ok(summary) if summary.status == StreamStatus::Deleting => Ok(Fate::StreamGone),
-                    Ok(_) => Err(error),
-                    Err(error) if error.kind() == ErrorKind::ResourceNotFound => {
-                        Ok(Fate::StreamGone)
-                    }
-                    Err(error) => Err(error),
+            Err(error) if may_be_gone(&error) => {
+                match is_gone(&self.kinesis, &self.stream).await? {
+                    true => Ok(Fate::StreamGone),
+                    false => Err(error),
                 }
             }
             Err(error) => Err(error),
@@ -371,11 +373,6 @@ fn child(shard: &Shard) -> ChildShard {
     ChildShard::new(shard.shard_id.clone(), parents, shard.hash_key_range)
 }
 
-/// Whether a listing failed because of what became of the stream.
-fn is_about_the_stream(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::ResourceNotFound | ErrorKind::ResourceInUse)
-}
-
 /// What the service counts of a record.
 fn size(record: &Record) -> usize {
     let key = record
@@ -383,4 +380,54 @@ fn size(record: &Record) -> usize {
         .as_ref()
         .map_or(0, |key| key.as_str().len());
     record.data.len() + key
+}
+
+#[cfg(test)]
+mod tests {
+    use shardwise_types::HashKeyRange;
+
+    use super::*;
+
+    fn shard(number: u32, parents: &[u32], is_open: bool) -> Shard {
+        let mut shard = Shard::new(
+            ShardId::from_number(number),
+            HashKeyRange::FULL,
+            "1".parse().unwrap(),
+        );
+        let mut parents = parents.iter().map(|parent| ShardId::from_number(*parent));
+        shard.parent_shard_id = parents.next();
+        shard.adjacent_parent_shard_id = parents.next();
+        shard.ending_sequence_number = (!is_open).then(|| "9".parse().unwrap());
+        shard
+    }
+
+    fn children(fate: Fate) -> Vec<(u32, usize)> {
+        let (Fate::Closed(children) | Fate::Absent(children)) = fate else {
+            return Vec::new();
+        };
+        let child =
+            |child: ChildShard| (child.shard_id.number().unwrap(), child.parent_shards.len());
+        children.into_iter().map(child).collect()
+    }
+
+    #[test]
+    fn the_listing_tells_an_open_shard_from_a_closed_and_a_forgotten_one() {
+        let one = ShardId::from_number(1);
+        let open = [shard(0, &[], true), shard(1, &[], true)];
+        assert_eq!(Fate::of(&one, &open), Fate::Open);
+
+        let merged = [
+            shard(0, &[], false),
+            shard(1, &[], false),
+            shard(2, &[0, 1], true),
+        ];
+        assert_eq!(children(Fate::of(&one, &merged)), [(2, 2)]);
+
+        let late = [shard(0, &[], false), shard(1, &[], false)];
+        assert_eq!(Fate::of(&one, &late), Fate::Closed(Vec::new()));
+
+        let forgotten = [shard(2, &[1], true), shard(3, &[1], true)];
+        assert!(matches!(Fate::of(&one, &forgotten), Fate::Absent(_)));
+        assert_eq!(children(Fate::of(&one, &forgotten)), [(2, 1), (3, 1)]);
+    }
 }

@@ -67,3 +67,69 @@ fn time_for_bytes(bytes: usize) -> Duration {
     let micros = bytes.saturating_mul(1_000_000) / u64::from(limits::SHARD_READ_BYTES_PER_SECOND);
     Duration::from_micros(micros)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shardwise_env::Env;
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(1);
+
+    /// What a shard's answers were like: bytes, and whether the tip was reached.
+    fn answers() -> impl Strategy<Value = Vec<(usize, bool, u64)>> {
+        let answer = (
+            0..limits::GET_RECORDS_MAX_BYTES,
+            any::<bool>(),
+            0_u64..3_000,
+        );
+        prop::collection::vec(answer, 1..50)
+    }
+
+    proptest! {
+        #[test]
+        fn a_shard_is_asked_for_no_more_than_it_gives(answers in answers()) {
+            let begin = Env::system().now();
+            let mut pace = Pace::new(IDLE, begin);
+            let (mut sent, mut bytes, mut calls) = (Vec::new(), 0_u64, 0_u32);
+            for (size, tip, late) in answers {
+                let now = pace.next() + Duration::from_millis(late);
+                sent.push(now);
+                let tip = if tip { Tip::Reached } else { Tip::Behind };
+                pace.answered(now, size, tip);
+                bytes += size as u64;
+                calls += 1;
+                let elapsed = pace.next() - begin;
+                prop_assert!(elapsed >= MIN_BETWEEN_READS * calls);
+                let allowed = elapsed.as_secs_f64() * f64::from(limits::SHARD_READ_BYTES_PER_SECOND);
+                prop_assert!(bytes as f64 <= allowed + 3.0);
+            }
+            prop_assert!(sent.windows(2).all(|pair| pair[1] - pair[0] >= MIN_BETWEEN_READS));
+        }
+    }
+
+    #[test]
+    fn behind_the_tip_it_reads_on_at_once_and_at_the_tip_it_idles() {
+        let now = Env::system().now();
+        let mut pace = Pace::new(IDLE, now);
+        assert_eq!(pace.next(), now);
+        pace.answered(now, 10, Tip::Behind);
+        assert_eq!(pace.next() - now, MIN_BETWEEN_READS);
+        pace.answered(now, 10, Tip::Reached);
+        assert_eq!(pace.next() - now, IDLE);
+        pace.skip(now);
+        assert_eq!(pace.next(), now);
+    }
+
+    #[test]
+    fn a_failure_waits_as_the_schedule_says_and_never_less_than_the_limit() {
+        let now = Env::system().now();
+        let mut pace = Pace::new(IDLE, now);
+        pace.failed(now, now, Duration::ZERO);
+        assert_eq!(pace.next() - now, MIN_BETWEEN_READS);
+        let answered = now + Duration::from_secs(10);
+        pace.failed(now, answered, Duration::from_secs(2));
+        assert_eq!(pace.next() - answered, Duration::from_secs(2));
+    }
+}

@@ -188,6 +188,7 @@ impl<P: RecordProcessor> Run<P> {
             &self.parts.kinesis,
             &self.parts.config,
             self.parts.lease.clone(),
+            self.parts.orders.clone(),
             self.parts.stats.clone(),
             self.start_of_reading(),
         );
@@ -219,7 +220,7 @@ impl<P: RecordProcessor> Run<P> {
                 }
                 Some(Fetched::Ended(children)) => return Ok(Consumed::All(children)),
                 Some(Fetched::StreamDeleted) => return Err(Exit::StreamDeleted),
-                // The fetcher leaves without a word only when the lease does.
+                // The fetcher leaves without a word only when this task is about to.
                 None => {
                     if let Err(error) = fetching.await {
                         tracing::error!(shard_id = %self.parts.info.shard_id, %error, "the fetcher broke");

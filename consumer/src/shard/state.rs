@@ -83,3 +83,56 @@ impl Failures {
         self.count + 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(number: u32) -> Position {
+        Position {
+            sequence_number: number.to_string().parse().unwrap(),
+            sub_sequence_number: 0,
+        }
+    }
+
+    #[test]
+    fn the_last_allowed_failure_gives_up() {
+        let mut failures = Failures::new(3);
+        assert_eq!(failures.failed(Some(&at(5))), AfterFailure::Again(2));
+        assert_eq!(failures.failed(Some(&at(5))), AfterFailure::Again(3));
+        assert_eq!(failures.failed(Some(&at(5))), AfterFailure::GiveUp);
+        assert_eq!(Failures::new(1).failed(None), AfterFailure::GiveUp);
+    }
+
+    #[test]
+    fn only_progress_behind_the_failure_starts_the_count_anew() {
+        let mut failures = Failures::new(3);
+        failures.failed(Some(&at(5)));
+        // A new processor goes on from the checkpoint.
+        assert!(!failures.accepted(&at(2)));
+        assert!(!failures.accepted(&at(4)));
+        assert_eq!(failures.next_attempt(), 2);
+        failures.failed(Some(&at(5)));
+        assert!(!failures.accepted(&at(4)));
+        assert!(failures.accepted(&at(5)));
+        assert_eq!(failures.next_attempt(), 1);
+        assert!(!failures.accepted(&at(6)), "nothing to start anew");
+    }
+
+    #[test]
+    fn a_start_that_failed_is_forgotten_with_the_first_batch() {
+        let mut failures = Failures::new(3);
+        failures.failed(None);
+        assert!(failures.accepted(&at(1)));
+        assert_eq!(failures.next_attempt(), 1);
+    }
+
+    #[test]
+    fn an_earlier_failure_does_not_hide_a_later_one() {
+        let mut failures = Failures::new(5);
+        failures.failed(Some(&at(9)));
+        failures.failed(Some(&at(3)));
+        assert!(!failures.accepted(&at(4)));
+        assert!(failures.accepted(&at(9)));
+    }
+}

@@ -133,7 +133,8 @@ async fn members_outside_the_shards_range_are_filtered_one_by_one_and_counted() 
     world.put_aggregate(&data, first.start()).await;
     let inside: Vec<String> = members
         .iter()
-        .filter_map(|(data, is_in)| is_in.then(|| data.clone()))
+        .filter(|(_, is_in)| *is_in)
+        .map(|(data, _)| data.clone())
         .collect();
     let host = world.host("a");
     let worker = host.start();

@@ -1,6 +1,15 @@
 //! The consumer's promises, each a test that bears its name. One process, a paused clock, the mock
 //! in process, DynamoDB through the SDK: no socket anywhere.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests: a panic is a failure, and measured times are printed"
+)]
+
+mod chaos;
 mod delivery;
 mod failover;
 mod faults;

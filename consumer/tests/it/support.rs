@@ -137,6 +137,21 @@ impl World {
             .await;
     }
 
+    /// Puts these with one key, alone or in an aggregate, where the key says.
+    pub(crate) async fn put_keyed(&self, key: &str, members: &[&str], hash_key: HashKey) {
+        let data = |member: &str| Bytes::from(member.to_owned());
+        if let [one] = members {
+            return self.put_raw(data(one), hash_key).await;
+        }
+        let mut aggregator = Aggregator::new(50_000);
+        for member in members {
+            let record = UserRecord::new(key.parse().unwrap(), data(member));
+            aggregator.try_push(record).unwrap();
+        }
+        self.put_raw(aggregator.finish().unwrap().data, hash_key)
+            .await;
+    }
+
     pub(crate) async fn put_raw(&self, data: Bytes, hash_key: HashKey) {
         let mut entry = PutRecordsEntry::new("a".parse().unwrap(), data);
         entry.explicit_hash_key = Some(hash_key);
@@ -229,6 +244,23 @@ impl World {
             self.sleep(Duration::from_millis(10)).await;
         }
         self.now()
+    }
+
+    /// As [`Self::until_processed`], for long runs with large journals.
+    pub(crate) async fn until_processed_slowly(&self, all: &[String]) {
+        let all: BTreeSet<_> = all.iter().cloned().collect();
+        for _ in 0..600 {
+            let done = self.journal.data();
+            if done.is_superset(&all) {
+                return;
+            }
+            self.sleep(seconds(1.0)).await;
+        }
+        let missing: Vec<_> = all.difference(&self.journal.data()).cloned().collect();
+        panic!(
+            "never processed: {missing:?}, leases {:#?}",
+            self.leases().await
+        );
     }
 
     /// Waits until all of these were processed, by whomever.
