@@ -5,12 +5,11 @@
 //! pushes under a lock), and an open aggregate holds no second copy of its payloads.
 
 use std::fmt;
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::io::Write as _;
 use std::mem;
 
 use bytes::Bytes;
-use indexmap::IndexSet;
+use hashbrown::HashTable;
 use shardwise_types::{HashKey, PartitionKey};
 
 use crate::{UserRecord, size, wire};
@@ -81,13 +80,14 @@ impl Aggregator {
     /// [`Full`] gives the record back. Nothing has changed; [`finish`](Self::finish), then push
     /// it again.
     pub fn try_push(&mut self, record: UserRecord) -> Result<(), Full> {
-        let (place, added) = self.open.place(&record);
-        let wrapped_len = wire::ENVELOPE_LEN + self.open.message_len + added;
-        if !self.is_empty() && (self.len() >= self.max_records || wrapped_len > self.max_bytes) {
-            return Err(Full(record));
+        if self.is_empty() {
+            self.open.push(record, usize::MAX)
+        } else if self.len() < self.max_records {
+            let max_message_len = self.max_bytes.saturating_sub(wire::ENVELOPE_LEN);
+            self.open.push(record, max_message_len)
+        } else {
+            Err(Full(record))
         }
-        self.open.push(record, place, added);
-        Ok(())
     }
 
     /// How long the data of the Kinesis record would be if it were finished now. Exact, and costs
@@ -180,8 +180,8 @@ pub struct Full(pub UserRecord);
 /// The user records of one aggregate, and the tables that they share their keys in.
 #[derive(Debug, Default)]
 struct Open {
-    keys: Table<PartitionKey>,
-    hash_keys: Table<HashKey>,
+    keys: Table,
+    hash_keys: Table,
     records: Vec<UserRecord>,
     /// For each record, its indices into the tables.
     places: Vec<Place>,
@@ -189,48 +189,116 @@ struct Open {
     message_len: usize,
 }
 
-/// A set whose members are numbered in order of arrival. Its hasher's seed is fixed, so that equal
-/// runs do equal things; keys that were made to collide can slow down one aggregate and no more.
-type Table<T> = IndexSet<T, BuildHasherDefault<DefaultHasher>>;
-
+/// Where the keys of a record stand in the tables.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     key: usize,
     hash_key: Option<usize>,
 }
 
-impl Open {
-    /// Where the keys of this record stand or would stand in the tables, and how many bytes it
-    /// would add to the message.
-    fn place(&self, record: &UserRecord) -> (Place, usize) {
-        let mut added = 0;
-        let key = match self.keys.get_index_of(record.partition_key()) {
-            Some(index) => index,
-            None => {
-                added += size::delimited_field(record.partition_key().as_bytes().len());
-                self.keys.len()
-            }
-        };
-        let hash_key = record.explicit_hash_key().map(|hash_key| {
-            self.hash_keys.get_index_of(&hash_key).unwrap_or_else(|| {
-                added += size::delimited_field(size::decimal_digits(hash_key));
-                self.hash_keys.len()
-            })
+impl Place {
+    fn record_len(&self, record: &UserRecord) -> usize {
+        size::record(self.key, self.hash_key, record.data().len())
+    }
+}
+
+/// A table of the message: its entries are numbered in order of arrival, each stands in it once.
+///
+/// It knows an entry by the record that brought it, so it holds and clones no key.
+#[derive(Debug, Default)]
+struct Table {
+    /// For each entry, the first record that has it.
+    firsts: Vec<usize>,
+    /// For each entry, its folded key and its number.
+    numbers: HashTable<(u64, usize)>,
+}
+
+/// Where an entry stands in a table, or would stand.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    folded: u64,
+    number: usize,
+    is_new: bool,
+}
+
+impl Table {
+    /// The place of an entry; `is_it` tells whether it is the one that this record brought.
+    fn place(&self, folded: u64, is_it: impl Fn(usize) -> bool) -> Entry {
+        let found = self.numbers.find(folded, |&(other, number)| {
+            other == folded && is_it(self.firsts[number])
         });
-        added += size::delimited_field(size::record(key, hash_key, record.data().len()));
-        (Place { key, hash_key }, added)
+        Entry {
+            folded,
+            number: found.map_or(self.firsts.len(), |&(_, number)| number),
+            is_new: found.is_none(),
+        }
     }
 
-    fn push(&mut self, record: UserRecord, place: Place, added: usize) {
-        if place.key == self.keys.len() {
-            self.keys.insert(record.partition_key().clone());
+    /// Takes the place, if it is a new one, for an entry that this record brings.
+    fn fill(&mut self, entry: Entry, record: usize) {
+        if entry.is_new {
+            let value = (entry.folded, entry.number);
+            self.numbers
+                .insert_unique(entry.folded, value, |&(folded, _)| folded);
+            self.firsts.push(record);
         }
-        if place.hash_key == Some(self.hash_keys.len()) {
-            self.hash_keys.extend(record.explicit_hash_key());
+    }
+}
+
+/// A number for these bytes, eight of them a step; equal bytes have equal numbers. There is no seed,
+/// so that equal runs do equal things: keys that were made to collide can slow down one aggregate
+/// and no more.
+fn fold(bytes: &[u8]) -> u64 {
+    /// The golden ratio: odd, and its bits have no pattern.
+    const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
+
+    let step = |folded: u64, word: [u8; 8]| {
+        let product = (folded ^ u64::from_le_bytes(word)).wrapping_mul(FACTOR);
+        // Low bits of a product know nothing of the factors' high ones.
+        product ^ product >> 32
+    };
+    let (words, rest) = bytes.as_chunks();
+    let folded = words.iter().copied().fold(bytes.len() as u64, step);
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    step(folded, last)
+}
+
+impl Open {
+    /// Adds a record, unless that would make the message longer than this.
+    fn push(&mut self, record: UserRecord, max_message_len: usize) -> Result<(), Full> {
+        let (partition_key, hash_key) = (record.partition_key(), record.explicit_hash_key());
+        let key = self.keys.place(fold(partition_key.as_bytes()), |first| {
+            self.records[first].partition_key() == partition_key
+        });
+        let hash_key_place = hash_key.map(|hash_key| {
+            let folded = fold(&hash_key.get().to_le_bytes());
+            self.hash_keys.place(folded, |first| {
+                self.records[first].explicit_hash_key() == Some(hash_key)
+            })
+        });
+        let place = Place {
+            key: key.number,
+            hash_key: hash_key_place.map(|it| it.number),
+        };
+        let mut added = size::delimited_field(place.record_len(&record));
+        if key.is_new {
+            added += size::delimited_field(partition_key.as_bytes().len());
+        }
+        if let (Some(hash_key), Some(true)) = (hash_key, hash_key_place.map(|it| it.is_new)) {
+            added += size::delimited_field(size::decimal_digits(hash_key));
+        }
+        if self.message_len + added > max_message_len {
+            return Err(Full(record));
+        }
+        self.keys.fill(key, self.records.len());
+        if let Some(hash_key) = hash_key_place {
+            self.hash_keys.fill(hash_key, self.records.len());
         }
         self.message_len += added;
         self.places.push(place);
         self.records.push(record);
+        Ok(())
     }
 
     /// Magic, message and digest: `data_len` bytes.
@@ -239,12 +307,13 @@ impl Open {
 
         let mut out = Vec::with_capacity(data_len);
         out.extend_from_slice(&wire::MAGIC);
-        for key in &self.keys {
-            let key = key.as_bytes();
+        for &first in &self.keys.firsts {
+            let key = self.records[first].partition_key().as_bytes();
             wire::put_delimited_head(&mut out, aggregated_record::PARTITION_KEY_TABLE, key.len());
             out.extend_from_slice(key);
         }
-        for &hash_key in &self.hash_keys {
+        for &first in &self.hash_keys.firsts {
+            let hash_key = self.records[first].hash_key();
             wire::put_delimited_head(
                 &mut out,
                 aggregated_record::EXPLICIT_HASH_KEY_TABLE,
@@ -255,7 +324,7 @@ impl Open {
         }
         for (user, place) in self.records.iter().zip(&self.places) {
             let data = user.data();
-            let len = size::record(place.key, place.hash_key, data.len());
+            let len = place.record_len(user);
             wire::put_delimited_head(&mut out, aggregated_record::RECORDS, len);
             // Index 0 is written, too: to the KCL a required field that is absent is an error.
             wire::put_varint_field(&mut out, record::PARTITION_KEY_INDEX, place.key);
