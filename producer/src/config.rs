@@ -45,6 +45,9 @@ const REQUESTS_IN_FLIGHT_LIMIT: usize = 256;
 /// and one DescribeStreamSummary a minute stay far below the 20 a second that an account has.
 pub const DEFAULT_SHARD_MAP_REFRESH: Duration = Duration::from_secs(60);
 
+/// A time that is as good as for ever, and that can still be added to another.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Below this an aggregate holds nothing: the KPL's lower bound.
 const AGGREGATE_MIN_BYTES: usize = 64;
 
@@ -142,7 +145,7 @@ impl ProducerBuilder {
     /// [`DEFAULT_LINGER`] if not set. Zero sends at once what is there. The KPL's
     /// `RecordMaxBufferedTime`.
     pub fn linger(mut self, linger: Duration) -> Self {
-        self.settings.linger = linger;
+        self.settings.linger = finite(linger);
         self
     }
 
@@ -220,7 +223,7 @@ impl ProducerBuilder {
     /// [`DEFAULT_RECORD_TTL`] if not set. A call that is under way then is waited for. The KPL's
     /// `RecordTtl`.
     pub fn record_ttl(mut self, ttl: Duration) -> Self {
-        self.settings.record_ttl = ttl;
+        self.settings.record_ttl = finite(ttl);
         self
     }
 
@@ -234,7 +237,7 @@ impl ProducerBuilder {
     /// Age at which a shard map that is in use is fetched anew; [`DEFAULT_SHARD_MAP_REFRESH`] if
     /// not set. A record that lands on another shard than expected has it fetched at once.
     pub fn shard_map_refresh(mut self, age: Duration) -> Self {
-        self.settings.shard_map_refresh = age;
+        self.settings.shard_map_refresh = finite(age);
         self
     }
 
@@ -255,6 +258,11 @@ impl ProducerBuilder {
         }
         Ok(Producer::start(&self.aws, self.stream, self.settings))
     }
+}
+
+/// Cuts off what could not be added to a point in time: `Duration::MAX` means for ever.
+pub(crate) fn finite(duration: Duration) -> Duration {
+    duration.min(FOREVER)
 }
 
 fn check(settings: &Settings) -> Result<(), BuildError> {

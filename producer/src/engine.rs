@@ -1,7 +1,7 @@
 //! The one task of a producer: seals what is due, calls, judges, retries, settles.
 //!
 //! It sleeps until something is due: a linger, an answer, a retry, an expiry. With nothing to send
-//! it has no timer at all. Its parts are pure ([`Collector`], [`Retries`], [`Refresh`], the core);
+//! it has no timer at all. Its parts are pure ([`Collector`], [`Retries`], [`Stream`], the core);
 //! here they are put together.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::aggregate::{Group, Limits, Parcel, Routing};
 use crate::collect::Collector;
 use crate::config::Settings;
 use crate::core::Phase;
-use crate::error::{Cause, DeliveryErrorKind, SendErrorKind, WrongShard};
+use crate::error::{Cause, DeliveryErrorKind, SendErrorKind};
 use crate::fetch::{Fetched, fetch};
 use crate::producer::{Shared, Unsent};
 use crate::record::Record;
@@ -163,9 +163,8 @@ impl Engine {
                 self.collector.put(parcel);
             }
         }
-        for stray in self.retries.take_expired_strays(now) {
-            self.settlement
-                .failed(&stray.parcel, DeliveryErrorKind::Expired);
+        for parcel in self.retries.take_expired_strays(now) {
+            self.settlement.failed(&parcel, DeliveryErrorKind::Expired);
         }
         for parcel in self.collector.take_expired(now) {
             self.settlement.failed(&parcel, DeliveryErrorKind::Expired);
@@ -255,30 +254,27 @@ impl Engine {
         match judge(&parcel, &landing, self.stream.map()) {
             Judgement::Fits => self.settlement.stored(&parcel, landing),
             // The map knows better by now than when the parcel was packed.
-            Judgement::WrongShard if !believed => self.on_wrong_shard(parcel, &landing, now),
+            Judgement::WrongShard if !believed => {
+                self.on_wrong_shard(Stray { parcel, landing }, now);
+            }
             // By the map it should not have landed there: only a newer one can explain that.
             Judgement::WrongShard | Judgement::Unknown => {
-                let mut parcel = parcel;
-                parcel.written = Written::Unknown;
-                parcel.cause = Some(Cause::WrongShard(WrongShard::new(landing.shard_id.clone())));
                 self.retries.keep_stray(Stray { parcel, landing });
             }
         }
     }
 
-    /// Consumers may drop the aggregate where it is: all of it is sent again.
-    fn on_wrong_shard(&mut self, mut parcel: Parcel, landing: &PutSuccess, now: Instant) {
+    /// Consumers may drop the aggregate where it is: all of it is sent again, and the copy stays on
+    /// the stream.
+    fn on_wrong_shard(&mut self, stray: Stray, now: Instant) {
         self.settlement.counts.wrong_shard_resends += 1;
         tracing::debug!(
             stream = %self.shared.ledger.stream,
-            shard_id = %landing.shard_id,
-            records = parcel.records.len(),
+            shard_id = %stray.landing.shard_id,
+            records = stray.parcel.records.len(),
             "an aggregate was stored by a shard that does not own all of its records, sending it again"
         );
-        // The copy stays on the stream.
-        parcel.written = Written::Unknown;
-        parcel.cause = Some(Cause::WrongShard(WrongShard::new(landing.shard_id.clone())));
-        for parcel in parcel.repack(&self.routing, &self.limits) {
+        for parcel in stray.unresolved().repack(&self.routing, &self.limits) {
             self.retry(parcel, now);
         }
     }
@@ -323,7 +319,9 @@ impl Engine {
                 if complete {
                     self.fetch_delays = None;
                 }
-                self.settlement.counts.shard_map_refreshes += 1;
+                if self.stream.error().is_none() {
+                    self.settlement.counts.shard_map_refreshes += 1;
+                }
                 self.set_routing();
                 self.judge_strays(now);
             }
@@ -361,11 +359,11 @@ impl Engine {
         let Some(map) = self.stream.map() else {
             return;
         };
-        for (Stray { parcel, landing }, judgement) in self.retries.judge_strays(map) {
+        for (stray, judgement) in self.retries.judge_strays(map) {
             if judgement == Judgement::Fits {
-                self.settlement.stored(&parcel, landing);
+                self.settlement.stored(&stray.parcel, stray.landing);
             } else {
-                self.on_wrong_shard(parcel, &landing, now);
+                self.on_wrong_shard(stray, now);
             }
         }
         if self.retries.has_strays() {
@@ -393,14 +391,12 @@ impl Drop for Engine {
         };
         dismissed.into_iter().for_each(std::task::Waker::wake);
 
-        let (delayed, strays) = self.retries.take_all();
         let mut unsent: Vec<Parcel> = Vec::new();
         for mut parcel in std::mem::take(&mut self.in_flight).into_values().flatten() {
             parcel.written = Written::Unknown;
             unsent.push(parcel);
         }
-        unsent.extend(strays.into_iter().map(|stray| stray.parcel));
-        unsent.extend(delayed);
+        unsent.extend(self.retries.take_all());
         unsent.extend(self.collector.take_all());
         unsent.extend(self.seal_alone(groups));
         let mut report = Vec::new();

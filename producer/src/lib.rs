@@ -43,7 +43,7 @@
 //! Its records end as [`Rejected`](DeliveryErrorKind::Rejected) with the code
 //! `ResourceNotFoundException` as soon as the service has said so. The producer stays usable:
 //! records that are sent later wait for another look, a second at most, and go out once the stream
-//! is there. While a stream is being made its records are held.
+//! is there. While a stream is being made its records are held, unless aggregation is off.
 //!
 //! # Permissions
 //!

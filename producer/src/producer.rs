@@ -13,7 +13,7 @@ use shardwise_env::Task;
 use shardwise_types::StreamName;
 use tokio::sync::Notify;
 
-use crate::config::{ProducerBuilder, Settings};
+use crate::config::{ProducerBuilder, Settings, finite};
 use crate::core::{Core, Phase, Refusal};
 use crate::delivery::{Delivery, Ledger};
 use crate::engine::Engine;
@@ -218,7 +218,10 @@ impl Producer {
         let shared = &*self.0.shared;
         shared.begin_close(Phase::Draining);
         let ended = |core: &Core| core.phase == Phase::Ended;
-        let drained = shared.env.timeout(deadline, shared.wait_until(ended)).await;
+        let drained = shared
+            .env
+            .timeout(finite(deadline), shared.wait_until(ended))
+            .await;
         if drained.is_err() {
             shared.begin_close(Phase::Stopping);
             shared.wait_until(ended).await;

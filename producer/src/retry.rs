@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shardwise_client::PutSuccess;
+use shardwise_client::{PutSuccess, Written};
 use shardwise_env::Instant;
 
 use crate::aggregate::{Limits, Parcel, Routing};
+use crate::error::{Cause, WrongShard};
 use crate::shard_map::ShardMap;
 
 /// An aggregate that was stored by another shard than it was bound for, so that a map is needed to
@@ -20,6 +21,16 @@ use crate::shard_map::ShardMap;
 pub(crate) struct Stray {
     pub(crate) parcel: Parcel,
     pub(crate) landing: PutSuccess,
+}
+
+impl Stray {
+    /// Gives up on it: it is stored, and nobody can say whether it can be read.
+    pub(crate) fn unresolved(self) -> Parcel {
+        let mut parcel = self.parcel;
+        parcel.written = Written::Unknown;
+        parcel.cause = Some(Cause::WrongShard(WrongShard::new(self.landing.shard_id)));
+        parcel
+    }
 }
 
 /// What a map says of a stray.
@@ -92,12 +103,12 @@ impl Retries {
     }
 
     /// Takes the strays that no map has judged in time.
-    pub(crate) fn take_expired_strays(&mut self, now: Instant) -> Vec<Stray> {
+    pub(crate) fn take_expired_strays(&mut self, now: Instant) -> Vec<Parcel> {
         let mut expired = Vec::new();
         while let Some(head) = self.strays.first_entry()
             && head.key().0 <= now
         {
-            expired.push(head.remove());
+            expired.push(head.remove().unresolved());
         }
         expired
     }
@@ -136,11 +147,10 @@ impl Retries {
     }
 
     /// Takes everything.
-    pub(crate) fn take_all(&mut self) -> (Vec<Parcel>, Vec<Stray>) {
-        (
-            std::mem::take(&mut self.delayed).into_values().collect(),
-            std::mem::take(&mut self.strays).into_values().collect(),
-        )
+    pub(crate) fn take_all(&mut self) -> Vec<Parcel> {
+        let strays = std::mem::take(&mut self.strays).into_values();
+        let delayed = std::mem::take(&mut self.delayed).into_values();
+        strays.map(Stray::unresolved).chain(delayed).collect()
     }
 
     fn id(&mut self) -> u64 {
@@ -156,7 +166,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use proptest::prelude::*;
-    use shardwise_client::{PutFailure, Written};
+    use shardwise_client::PutFailure;
     use shardwise_env::Env;
     use shardwise_types::ShardId;
 
@@ -323,12 +333,9 @@ mod tests {
         assert_eq!(judged.len(), 1);
         assert_eq!(judged[0].1, Judgement::WrongShard);
         assert!(retries.has_strays());
-        assert_eq!(
-            retries
-                .take_expired_strays(now + Duration::from_secs(1))
-                .len(),
-            1
-        );
+        let lost = retries.take_expired_strays(now + Duration::from_secs(1));
+        assert_eq!(lost.len(), 1);
+        assert_eq!(lost[0].written, Written::Unknown);
         assert!(retries.is_empty());
     }
 }

@@ -205,11 +205,11 @@ impl Stream {
         // A stream that is being made will be ready.
         let passing = error.is_retryable() || error.kind() == ErrorKind::ResourceInUse;
         self.error = Some(error.clone());
-        let delay = match (unknown, passing) {
-            (true, _) => UNKNOWN_STREAM_SPACING,
-            (_, true) => delay,
+        let delay = match &self.map {
+            None if unknown => UNKNOWN_STREAM_SPACING,
             // Not permitted, say: that is not looked at more often than a good map.
-            _ => self.max_age,
+            None if !passing => self.max_age,
+            _ => delay,
         };
         self.refresh.failed(now, delay);
         match &self.map {

@@ -166,3 +166,18 @@ fn records_of_a_runtime_that_is_gone_have_an_outcome() {
     let error = producer.try_send(record(1)).unwrap_err();
     assert_eq!(error.kind(), SendErrorKind::Closed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn times_without_end_are_allowed() {
+    let world = World::new(1);
+    let producer = world
+        .builder()
+        .record_ttl(Duration::MAX)
+        .shard_map_refresh(Duration::MAX)
+        .build()
+        .unwrap();
+    world.faults.on("PutRecords", 50, Fault::Throttle);
+    let delivery = producer.send(record(0)).await.unwrap();
+    assert!(producer.close(Duration::MAX).await.is_complete());
+    assert!(delivery.await.unwrap().attempts > 50);
+}

@@ -14,6 +14,8 @@ mod distribution;
 mod failures;
 mod faults;
 mod flush;
+mod logs;
 mod reshard;
 mod simulation;
 mod support;
+mod threads;

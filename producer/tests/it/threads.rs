@@ -1,0 +1,72 @@
+//! Many tasks on many threads: real parallelism, still without a socket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use shardwise_mock::{EntryFault, Operation};
+
+use crate::support::{World, record};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_lost_or_stored_twice_under_contention() {
+    const TASKS: usize = 16;
+    const EACH: usize = 500;
+    let world = World::new(4);
+    world
+        .mock
+        .on(Operation::PutRecords)
+        .times(20)
+        .fail_entries(EntryFault::Throttle, |index| index % 3 == 0);
+    let producer = world
+        .builder()
+        .linger(Duration::from_millis(2))
+        .aggregate_max_bytes(2_000)
+        .max_buffered_records(300)
+        .build()
+        .unwrap();
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| {
+            let (producer, acknowledged) = (producer.clone(), acknowledged.clone());
+            world.env.spawn(async move {
+                for n in 0..EACH {
+                    let n = task * EACH + n;
+                    // Some give up waiting for room, some detach, some flush.
+                    match n % 7 {
+                        0 => drop(producer.try_send(record(1_000_000 + n))),
+                        1 => drop(producer.send(record(2_000_000 + n)).await.unwrap()),
+                        2 if n % 50 == 2 => producer.flush().await.unwrap(),
+                        _ => {}
+                    }
+                    let delivery = producer.send(record(n)).await.unwrap();
+                    if n % 5 == 0 {
+                        delivery.await.unwrap();
+                        acknowledged.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    producer.flush().await.unwrap();
+    let stats = producer.stats();
+    assert_eq!(stats.user_records_acknowledged, stats.user_records_accepted);
+    assert_eq!((stats.outstanding_records, stats.outstanding_bytes), (0, 0));
+    assert_eq!(acknowledged.load(Ordering::Relaxed), TASKS * EACH / 5);
+
+    let stored = world.stored().await;
+    assert!(stored.iter().all(|it| it.readable));
+    let mut seen: Vec<_> = stored
+        .iter()
+        .flat_map(|it| &it.users)
+        .map(|it| it.data.clone())
+        .collect();
+    let total = seen.len();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), total, "no duplicates");
+    assert_eq!(total as u64, stats.user_records_accepted);
+}
