@@ -71,6 +71,7 @@ operations! {
         DescribeTimeToLive = "DescribeTimeToLive",
         GetItem = "GetItem",
         ListTables = "ListTables",
+        ListTagsOfResource = "ListTagsOfResource",
         PutItem = "PutItem",
         Query = "Query",
         Scan = "Scan",

@@ -37,8 +37,25 @@ impl CapacityReport {
 
     /// Adds the cost to an answer.
     pub(super) fn add_to(self, answer: &mut Value, table: &str, consumed: &Consumed) {
+        if let Some(capacity) = self.describe(table, consumed) {
+            answer["ConsumedCapacity"] = capacity;
+        }
+    }
+
+    /// Adds the costs of an operation on several tables to an answer.
+    pub(super) fn add_all_to(self, answer: &mut Value, costs: &BTreeMap<String, Consumed>) {
+        let costs = costs
+            .iter()
+            .filter_map(|(table, consumed)| self.describe(table, consumed));
+        let costs = costs.collect::<Vec<_>>();
+        if self != Self::None {
+            answer["ConsumedCapacity"] = costs.into();
+        }
+    }
+
+    fn describe(self, table: &str, consumed: &Consumed) -> Option<Value> {
         if self == Self::None {
-            return;
+            return None;
         }
         let total = consumed.table + consumed.indexes.values().sum::<u32>();
         let mut capacity = json!({"TableName": table, "CapacityUnits": units(total)});
@@ -52,11 +69,28 @@ impl CapacityReport {
                 capacity["GlobalSecondaryIndexes"] = Value::Object(indexes.collect());
             }
         }
-        answer["ConsumedCapacity"] = capacity;
+        Some(capacity)
     }
 }
 
 impl Consumed {
+    /// Adds another cost.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.table += other.table;
+        for (index, halves) in &other.indexes {
+            *self.indexes.entry(index.clone()).or_default() += halves;
+        }
+    }
+
+    /// The cost of the same in a transaction, which does everything twice.
+    pub(super) fn in_transaction(mut self) -> Self {
+        self.table *= 2;
+        for halves in self.indexes.values_mut() {
+            *halves *= 2;
+        }
+        self
+    }
+
     /// Bytes read from the table, or from an index of it.
     pub(super) fn read(bytes: usize, consistent: bool, index: Option<&Index>) -> Self {
         let halves = blocks(bytes, READ_BLOCK) * if consistent { 2 } else { 1 };

@@ -32,16 +32,28 @@ impl Failure {
         ))
     }
 
+    /// All violated constraints of the API model, in the order in which the service checks them.
+    pub(super) fn constraints(violations: &[String]) -> Self {
+        let errors = match violations.len() {
+            1 => "error",
+            _ => "errors",
+        };
+        Self::validation(format!(
+            "{} validation {errors} detected: {}",
+            violations.len(),
+            violations.join("; ")
+        ))
+    }
+
     /// A violated constraint of the API model; `at` is the path of the member.
     pub(super) fn constraint(value: &str, at: &str, must: &str) -> Self {
         let value = match value {
             "null" => value.to_owned(),
             _ => format!("'{value}'"),
         };
-        Self::validation(format!(
-            "1 validation error detected: Value {value} at '{at}' failed to satisfy constraint: \
-             Member must {must}"
-        ))
+        Self::constraints(&[format!(
+            "Value {value} at '{at}' failed to satisfy constraint: Member must {must}"
+        )])
     }
 
     /// What the real service can do and this mock cannot: refused, so that no test relies on it.
@@ -107,11 +119,67 @@ impl Failure {
         failure
     }
 
-    fn service(name: &str, message: impl Into<String>) -> Self {
-        Self::new(
-            &format!("com.amazonaws.dynamodb.v20120810#{name}"),
-            &message.into(),
+    /// A table named in a request about its backups is not there.
+    pub(super) fn no_table(table: &str) -> Self {
+        let message = format!("Table not found: {table}");
+        Self::service("TableNotFoundException", message)
+    }
+
+    pub(super) fn backups_unavailable(table: &str) -> Self {
+        let message =
+            format!("Backups are being enabled for the table: {table}. Please retry later");
+        Self::service("ContinuousBackupsUnavailableException", message)
+    }
+
+    /// A resource named by its ARN is not there; the misspelling is the service's.
+    pub(super) fn arn_not_found(arn: &str) -> Self {
+        let message = format!("Requested resource not found: ResourcArn: {arn} not found");
+        Self::service("ResourceNotFoundException", message)
+    }
+
+    /// A client's token that came with another transaction before.
+    pub(super) fn token_reused() -> Self {
+        Self::service(
+            "IdempotentParameterMismatchException",
+            "The request uses the same client token as a previous, but non-identical request",
         )
+    }
+
+    /// A transaction of which no part was done, with a reason for each of its actions.
+    pub(super) fn transaction_canceled(reasons: Vec<Value>) -> Self {
+        let codes = reasons.iter().filter_map(|reason| reason["Code"].as_str());
+        let codes = codes.collect::<Vec<_>>().join(", ");
+        Self {
+            status: 400,
+            body: json!({
+                "__type": format!("{MODEL}#TransactionCanceledException"),
+                "CancellationReasons": reasons,
+                // With a capital letter, unlike the messages of other errors.
+                "Message": format!(
+                    "Transaction cancelled, please refer cancellation reasons for specific \
+                     reasons [{codes}]"
+                ),
+            }),
+        }
+    }
+
+    /// The failure of one action as the reason for which its transaction is cancelled.
+    pub(super) fn into_cancellation_reason(mut self) -> Value {
+        let kind = self.body["__type"].as_str().unwrap_or_default();
+        let code = if kind.ends_with("#ConditionalCheckFailedException") {
+            "ConditionalCheckFailed"
+        } else {
+            "ValidationError"
+        };
+        let mut reason = json!({"Code": code, "Message": self.body["message"].take()});
+        if let Some(item) = self.body.get_mut("Item") {
+            reason["Item"] = item.take();
+        }
+        reason
+    }
+
+    fn service(name: &str, message: impl Into<String>) -> Self {
+        Self::new(&format!("{MODEL}#{name}"), &message.into())
     }
 
     fn new(kind: &str, message: &str) -> Self {
@@ -121,3 +189,6 @@ impl Failure {
         }
     }
 }
+
+/// What opens the types of the API model.
+const MODEL: &str = "com.amazonaws.dynamodb.v20120810";

@@ -213,6 +213,26 @@ impl KeySchema {
         })
     }
 
+    /// The key of an item that a batch puts: the service tells a missing attribute from one of a
+    /// wrong type for a single item, not for a batch.
+    pub(super) fn key_in_batch(&self, item: &Item) -> Result<ItemKey, Failure> {
+        let mut key = item.clone();
+        key.retain(|name, _| self.has(name));
+        self.key_of_request(&key)
+    }
+
+    /// Refuses a key attribute without content; whether there is one at all is not asked.
+    pub(super) fn check_not_empty(&self, item: &Item) -> Result<(), Failure> {
+        for attribute in self.attributes() {
+            let value = item.get(&attribute.name);
+            let value = value.and_then(|value| KeyValue::of(value, attribute.key_type));
+            if let Some(value) = value {
+                attribute.not_empty(value)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The key under which an index holds an item; none if the item is not in the index.
     pub(super) fn key_in_index(&self, item: &Item) -> Option<ItemKey> {
         let value = |attribute: &KeyAttribute| {

@@ -186,6 +186,21 @@ impl Members {
         }
     }
 
+    /// All members that have not been taken.
+    pub(super) fn all(&self) -> &Map<String, Value> {
+        &self.members
+    }
+
+    /// A member as it came, left where it is.
+    pub(super) fn raw(&self, name: &str) -> Option<&Value> {
+        self.members.get(name)
+    }
+
+    /// Takes a member as it came.
+    pub(super) fn take_raw(&mut self, name: &str) -> Option<Value> {
+        self.members.remove(name)
+    }
+
     /// The error for a member that must be there and is not.
     pub(super) fn missing(&self, name: &str) -> Failure {
         Failure::constraint("null", &self.at(name), "not be null")

@@ -1,13 +1,17 @@
 //! DynamoDB as the lease tables of a Kinesis consumer need it.
 //!
 //! Tables with global secondary indexes, items, scans and queries, with expressions and with the
-//! legacy parameters `Expected` and `AttributeUpdates`. Reads are always consistent. States of
-//! tables and indexes change with the clock of [`Env`], computed when someone looks.
+//! legacy parameters `Expected` and `AttributeUpdates`; batches, transactions, time to live, tags
+//! and the setting of continuous backups. States of tables and indexes change with the clock of
+//! [`Env`], computed when someone looks. Reads are of the present unless
+//! [`DynamoDb::stale_reads`] says otherwise.
 //!
-//! Not here: transactions, batches, time to live, streams, local secondary indexes, backups,
-//! global tables. An unknown operation gets the service's error; a member that is not
+//! Not here: streams, local secondary indexes, backups themselves, global tables, PartiQL, and
+//! throttling by throughput. An unknown operation gets the service's error; a member that is not
 //! implemented is refused by name, never ignored.
 
+mod backups;
+mod batch;
 mod capacity;
 mod error;
 mod expression;
@@ -15,6 +19,7 @@ mod items;
 mod key;
 mod legacy;
 mod members;
+mod model;
 mod number;
 mod page;
 mod query;
@@ -22,20 +27,27 @@ mod scan;
 mod table;
 mod table_ops;
 mod table_request;
+mod tags;
+mod transact;
+mod ttl;
 mod update_table;
 mod value;
+mod versions;
+mod write;
 
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use shardwise_env::Env;
+use shardwise_env::{Env, Instant};
 
 use self::members::Members;
 use self::table::{Status, Table};
+use self::transact::Tokens;
 
 pub(crate) use self::error::Failure;
 
@@ -46,8 +58,12 @@ pub(crate) struct DynamoDb {
     region: String,
     /// How long a table or an index takes to be created, updated or deleted.
     state_delay: Duration,
+    /// How old the answer of an eventual read may be.
+    stale: Duration,
     /// One lock for all: an operation holds it for microseconds.
     tables: Mutex<BTreeMap<String, Table>>,
+    /// The transactions that a client may repeat. Locked after the tables, never before.
+    tokens: Mutex<Tokens>,
 }
 
 impl DynamoDb {
@@ -57,36 +73,85 @@ impl DynamoDb {
             account: account.to_owned(),
             region: region.to_owned(),
             state_delay,
+            stale: Duration::ZERO,
             tables: Mutex::default(),
+            tokens: Mutex::default(),
+        }
+    }
+
+    /// Lets reads without `ConsistentRead`, and all reads of indexes, see each item as it was at
+    /// some time up to that long ago, drawn for every item and read. For a service that has no
+    /// tables yet.
+    #[cfg_attr(
+        not(test),
+        allow(dead_code, reason = "for whoever builds the service; off by default")
+    )]
+    pub(crate) fn stale_reads(self, up_to: Duration) -> Self {
+        Self {
+            stale: up_to,
+            ..self
         }
     }
 
     /// Answers `DynamoDB_20120810.<operation>`.
     pub(crate) fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, Failure> {
         let run = match operation {
+            "BatchGetItem" => Self::batch_get_item,
+            "BatchWriteItem" => Self::batch_write_item,
             "CreateTable" => Self::create_table,
             "DeleteItem" => Self::delete_item,
             "DeleteTable" => Self::delete_table,
+            "DescribeContinuousBackups" => Self::describe_continuous_backups,
             "DescribeTable" => Self::describe_table,
+            "DescribeTimeToLive" => Self::describe_time_to_live,
             "GetItem" => Self::get_item,
             "ListTables" => Self::list_tables,
+            "ListTagsOfResource" => Self::list_tags_of_resource,
             "PutItem" => Self::put_item,
             "Query" => Self::query,
             "Scan" => Self::scan,
+            "TagResource" => Self::tag_resource,
+            "TransactGetItems" => Self::transact_get_items,
+            "TransactWriteItems" => Self::transact_write_items,
+            "UntagResource" => Self::untag_resource,
+            "UpdateContinuousBackups" => Self::update_continuous_backups,
             "UpdateItem" => Self::update_item,
             "UpdateTable" => Self::update_table,
+            "UpdateTimeToLive" => Self::update_time_to_live,
             _ => return Err(Failure::unknown_operation()),
         };
-        let answer = run(self, Members::parse(body)?)?;
+        let members = Members::parse(body)?;
+        model::check(operation, &members)?;
+        let answer = run(self, members)?;
         Ok(answer.to_string().into_bytes())
     }
 
-    /// The tables, without those whose deletion is over.
+    /// The tables, without those whose deletion is over and without what has expired.
     fn tables(&self) -> MutexGuard<'_, BTreeMap<String, Table>> {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.env.now();
+        let (now, wall) = (self.env.now(), self.env.wall_now());
         tables.retain(|_, table| !table.is_gone(now));
+        for table in tables.values_mut() {
+            table.sweep(now, wall);
+        }
         tables
+    }
+
+    /// How old the answer of one eventual read of one item is.
+    fn draw_age(&self) -> Duration {
+        if self.stale.is_zero() {
+            return Duration::ZERO;
+        }
+        let limit = u64::try_from(self.stale.as_micros()).unwrap_or(u64::MAX - 1);
+        Duration::from_micros(self.env.random_below(limit + 1))
+    }
+
+    /// The table as a read of many items sees it.
+    fn as_read<'t>(&self, table: &'t Table, consistent: bool, now: Instant) -> Cow<'t, Table> {
+        if consistent || self.stale.is_zero() {
+            return Cow::Borrowed(table);
+        }
+        table.of_ages(|| self.draw_age(), now)
     }
 
     /// Runs an operation on the items of a table that serves them.
@@ -96,31 +161,42 @@ impl DynamoDb {
         operation: impl FnOnce(&mut Table) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let mut tables = self.tables();
-        let table = tables.get_mut(name).ok_or_else(Failure::not_found)?;
-        match table.status(self.env.now()) {
-            Status::Active | Status::Updating => operation(table),
-            Status::Creating | Status::Deleting => Err(Failure::not_found()),
-        }
+        operation(serving(tables.get_mut(name), self.env.now())?)
     }
 
     /// Takes the name of the table; the service also takes its ARN.
     fn table_name(&self, members: &mut Members) -> Result<String, Failure> {
         let name = members.required_string("TableName")?;
+        self.resolve_name(name, &members.at("TableName"))
+    }
+
+    /// The name of a table that a request names by its name or its ARN, at that place.
+    fn resolve_name(&self, name: String, at: &str) -> Result<String, Failure> {
         if name.starts_with("arn:") {
             return match name.strip_prefix(&self.arn("")) {
                 Some(name) => Ok(name.to_owned()),
                 None => Err(Failure::not_found()),
             };
         }
-        table_request::check_name("TableName", &members.at("TableName"), &name)?;
+        table_request::check_name("TableName", at, &name)?;
         Ok(name)
     }
 
+    /// The ARN of a table: the only place that makes one.
     fn arn(&self, table: &str) -> String {
         format!(
             "arn:aws:dynamodb:{}:{}:table/{table}",
             self.region, self.account
         )
+    }
+}
+
+/// A table that serves its items, or the error of one that does not.
+fn serving<T: std::borrow::Borrow<Table>>(table: Option<T>, now: Instant) -> Result<T, Failure> {
+    let table = table.ok_or_else(Failure::not_found)?;
+    match table.borrow().status(now) {
+        Status::Active | Status::Updating => Ok(table),
+        Status::Creating | Status::Deleting => Err(Failure::not_found()),
     }
 }
 

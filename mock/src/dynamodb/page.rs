@@ -20,7 +20,7 @@ pub(super) struct PageRequest {
     pub(super) filter: Option<Condition>,
     projection: Option<Projection>,
     pub(super) start: Option<Item>,
-    consistent: bool,
+    pub(super) consistent: bool,
     capacity: CapacityReport,
 }
 

@@ -59,6 +59,7 @@ impl DynamoDb {
 
         let now = self.env.now();
         self.with_table(&name, |table| {
+            let table = &*self.as_read(table, request.consistent, now);
             table.check_nested(&nested)?;
             let index = request.find_index(table, now)?;
             let schema = index.map_or(&table.schema, |index| &index.schema);

@@ -11,9 +11,13 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 use shardwise_env::Instant;
 
+use super::backups::Recovery;
 use super::error::Failure;
 use super::key::{ItemKey, KeyAttribute, KeySchema, KeyValue};
+use super::tags::Tags;
+use super::ttl::TimeToLive;
 use super::value::{Item, item_size};
+use super::versions::Versions;
 
 /// The state in which a table is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +40,7 @@ impl Status {
 }
 
 /// A table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Table {
     pub(super) name: String,
     pub(super) arn: String,
@@ -49,6 +53,11 @@ pub(super) struct Table {
     /// The last change of state, and when it is over.
     pub(super) change: (Status, Instant),
     pub(super) items: BTreeMap<ItemKey, Item>,
+    /// What the items were before.
+    pub(super) versions: Versions,
+    pub(super) ttl: TimeToLive,
+    pub(super) recovery: Option<Recovery>,
+    pub(super) tags: Tags,
 }
 
 /// What has no effect on a mock, and is kept to be described.
@@ -71,7 +80,7 @@ pub(super) struct Throughput {
 }
 
 /// A global secondary index.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Index {
     pub(super) name: String,
     pub(super) schema: KeySchema,
@@ -120,16 +129,27 @@ impl Table {
         status == Status::Deleting && now >= until
     }
 
-    /// Puts an item, or deletes it; returns what was there.
-    pub(super) fn write(&mut self, key: ItemKey, item: Option<Item>) -> Option<Item> {
+    /// Refuses what a table cannot do while it changes its state.
+    pub(super) fn check_settled(&self, now: Instant) -> Result<(), Failure> {
+        let doing = match self.status(now) {
+            Status::Active => return Ok(()),
+            Status::Creating => "created",
+            Status::Updating => "updated",
+            Status::Deleting => "deleted",
+        };
+        Err(Failure::table_in_use(&self.name, doing))
+    }
+
+    /// Puts an item, or deletes it.
+    pub(super) fn write(&mut self, key: ItemKey, item: Option<Item>, now: Instant) {
         let old = self.items.remove(&key);
         for index in &mut self.indexes {
             index.update(&key, old.as_ref(), item.as_ref());
         }
+        self.versions.record(&key, old, now);
         if let Some(item) = item {
             self.items.insert(key, item);
         }
-        old
     }
 
     /// Adds an index and fills it.
@@ -357,7 +377,7 @@ impl Throughput {
 }
 
 /// A time as JSON 1.0 has it: seconds, with milliseconds behind the point.
-fn epoch_seconds(time: SystemTime) -> f64 {
+pub(super) fn epoch_seconds(time: SystemTime) -> f64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     let millis = since.map_or(0, |since| since.as_millis());
     #[expect(

@@ -1,8 +1,7 @@
 //! CreateTable, DescribeTable, DeleteTable and ListTables.
 //!
 //! Billing, table class, encryption and deletion protection are kept and described; deletion
-//! protection is enforced. Tags are checked; nothing here reads them back. Local secondary
-//! indexes, streams, replicas, resource policies and throughput limits are refused.
+//! protection is enforced. Local secondary indexes, streams, replicas, resource policies and throughput limits are refused.
 
 use std::ops::Bound;
 
@@ -14,6 +13,9 @@ use super::key::KeyAttribute;
 use super::members::Members;
 use super::table::{Index, Settings, Status, Table};
 use super::table_request::{self as request, IndexRequest};
+use super::tags::take_tags;
+use super::ttl::TimeToLive;
+use super::versions::Versions;
 use super::{DynamoDb, table_request};
 
 impl DynamoDb {
@@ -27,7 +29,7 @@ impl DynamoDb {
         let schema = request::key_schema(keys, &definitions)?;
         let settings = self.take_settings(&mut members)?;
         let indexes = take_indexes(&mut members, &definitions, &settings)?;
-        check_tags(&mut members)?;
+        let tags = take_tags(&mut members)?;
         refuse_stream(&mut members)?;
         members.finish()?;
 
@@ -52,6 +54,10 @@ impl DynamoDb {
             indexes: indexes.into_iter().map(index).collect(),
             change: (Status::Creating, ready),
             items: std::collections::BTreeMap::new(),
+            versions: Versions::new(self.stale),
+            ttl: TimeToLive::default(),
+            recovery: None,
+            tags,
             name: name.clone(),
         };
         let mut description = table.describe(now);
@@ -77,15 +83,7 @@ impl DynamoDb {
         let table = tables.get_mut(&name);
         let table = table.ok_or_else(|| Failure::table_not_found(&name))?;
         let now = self.env.now();
-        let busy = match table.status(now) {
-            Status::Active => None,
-            Status::Creating => Some("created"),
-            Status::Updating => Some("updated"),
-            Status::Deleting => Some("deleted"),
-        };
-        if let Some(doing) = busy {
-            return Err(Failure::table_in_use(&name, doing));
-        }
+        table.check_settled(now)?;
         if table.settings.deletion_protection {
             return Err(Failure::validation(
                 "Resource cannot be deleted as it is currently protected against deletion. \
@@ -95,6 +93,7 @@ impl DynamoDb {
         table.change = (Status::Deleting, now + self.state_delay);
         table.items.clear();
         table.indexes.clear();
+        table.versions = Versions::default();
         Ok(json!({"TableDescription": table.describe(now)}))
     }
 
@@ -197,15 +196,6 @@ fn take_indexes(
         )));
     }
     Ok(indexes)
-}
-
-fn check_tags(members: &mut Members) -> Result<(), Failure> {
-    for mut tag in members.structures("Tags")?.unwrap_or_default() {
-        tag.required_string("Key")?;
-        tag.required_string("Value")?;
-        tag.finish()?;
-    }
-    Ok(())
 }
 
 /// A stream that is switched off is no stream.

@@ -40,15 +40,7 @@ impl DynamoDb {
         let table = tables.get_mut(&name);
         let table = table.ok_or_else(|| Failure::table_not_found(&name))?;
         let now = self.env.now();
-        let busy = match table.status(now) {
-            Status::Active => None,
-            Status::Creating => Some("created"),
-            Status::Updating => Some("updated"),
-            Status::Deleting => Some("deleted"),
-        };
-        if let Some(doing) = busy {
-            return Err(Failure::table_in_use(&name, doing));
-        }
+        table.check_settled(now)?;
 
         // All that can fail comes first, on a copy: an update happens whole or not at all.
         let mut settings = table.settings.clone();

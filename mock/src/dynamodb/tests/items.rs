@@ -388,7 +388,7 @@ fn requests_of_the_wrong_shape_are_refused() {
          constraint: Member must satisfy enum value set: [ALL_NEW, UPDATED_OLD, ALL_OLD, NONE, \
          UPDATED_NEW]"
     );
-    let failure = db.call("TransactWriteItems", b"{}").unwrap_err();
+    let failure = db.call("ExecuteStatement", b"{}").unwrap_err();
     assert_eq!(
         failure.body,
         json!({"__type": "com.amazon.coral.service#UnknownOperationException"})

@@ -1,0 +1,261 @@
+//! The constraints of the API model, checked before an operation looks at its request.
+//!
+//! The service reports every member that breaks one in a single error, `N validation errors
+//! detected: …; …`. The walk follows `shapes`, whose members stand in the order in which the
+//! service was seen to check them. JSON of the wrong type ends the walk: what cannot be read is
+//! not validated.
+//!
+//! Attribute values and what only some operations look into are not walked ([`Shape::Any`]);
+//! `members` refuses what is wrong there one at a time. Since 2026 some regions report a few of
+//! these constraints alone and in other words; only BatchGetItem's lengths follow them, because
+//! nearly all regions do.
+
+mod shapes;
+
+use serde_json::{Map, Value};
+
+use super::error::Failure;
+use super::members::Members;
+use super::value::mismatch;
+
+/// What a value of the API may be.
+#[derive(Debug)]
+enum Shape {
+    /// Checked by whoever reads it.
+    Any,
+    Boolean,
+    /// A text of a length.
+    Text(usize, usize),
+    /// The name of a table or an index. A table's may also be an ARN.
+    Name,
+    Choice(&'static [&'static str]),
+    Integer(i64, i64),
+    /// A list of a length.
+    List(usize, usize, &'static Self),
+    /// A map by names that the caller chose.
+    Map(&'static Self),
+    Structure(&'static [Member]),
+    /// BatchWriteItem's lists by table, whose lengths are constraints of the map.
+    WritesByTable(&'static Self),
+    /// BatchGetItem's reads by table.
+    ReadsByTable(&'static Self),
+}
+
+/// A member of a structure.
+#[derive(Debug)]
+struct Member {
+    name: &'static str,
+    required: bool,
+    shape: Shape,
+}
+
+/// Refuses a request that breaks constraints of the API model, naming all of them.
+pub(super) fn check(operation: &str, request: &Members) -> Result<(), Failure> {
+    let Some(members) = shapes::of(operation) else {
+        return Ok(());
+    };
+    let mut walk = Walk::default();
+    walk.structure(members, request.all(), "")?;
+    if walk.violations.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::constraints(&walk.violations))
+    }
+}
+
+#[derive(Default)]
+struct Walk {
+    violations: Vec<String>,
+}
+
+impl Walk {
+    fn structure(
+        &mut self,
+        members: &'static [Member],
+        json: &Map<String, Value>,
+        at: &str,
+    ) -> Result<(), Failure> {
+        for member in members {
+            let at = path(at, member.name);
+            match json.get(member.name).filter(|value| !value.is_null()) {
+                Some(value) => self.value(&member.shape, value, &at)?,
+                None if member.required => self.note("null", &at, "not be null"),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, shape: &'static Shape, json: &Value, at: &str) -> Result<(), Failure> {
+        match shape {
+            Shape::Any => {}
+            Shape::Boolean => {
+                json.as_bool().ok_or_else(|| mismatch(json, "Boolean"))?;
+            }
+            Shape::Text(least, most) => {
+                let text = string(json)?;
+                self.length(text.chars().count(), (*least, *most), &quoted(text), at);
+            }
+            Shape::Name => self.name(string(json)?, at),
+            Shape::Choice(choices) => {
+                let text = string(json)?;
+                if !choices.contains(&text) {
+                    let must = format!("satisfy enum value set: [{}]", choices.join(", "));
+                    self.note(&quoted(text), at, &must);
+                }
+            }
+            Shape::Integer(least, most) => {
+                let value = json.as_i64().ok_or_else(|| mismatch(json, "Integer"))?;
+                let bound = if value < *least {
+                    format!("have value greater than or equal to {least}")
+                } else if value > *most {
+                    format!("have value less than or equal to {most}")
+                } else {
+                    return Ok(());
+                };
+                self.note(&quoted(&value.to_string()), at, &bound);
+            }
+            Shape::List(least, most, of) => {
+                let list = list(json)?;
+                self.length(list.len(), (*least, *most), &quoted(&shown(list)), at);
+                for (index, element) in list.iter().enumerate() {
+                    self.value(of, element, &format!("{at}.{}.member", index + 1))?;
+                }
+            }
+            Shape::Map(of) => {
+                for (name, value) in map(json)? {
+                    self.value(of, value, &format!("{at}.{name}.member"))?;
+                }
+            }
+            Shape::Structure(members) => {
+                let json = json
+                    .as_object()
+                    .ok_or_else(|| mismatch(json, "Structure"))?;
+                self.structure(members, json, at)?;
+            }
+            Shape::WritesByTable(of) => self.writes_by_table(of, map(json)?, at)?,
+            Shape::ReadsByTable(of) => self.reads_by_table(of, map(json)?, at)?,
+        }
+        Ok(())
+    }
+
+    fn writes_by_table(
+        &mut self,
+        of: &'static Shape,
+        tables: &Map<String, Value>,
+        at: &str,
+    ) -> Result<(), Failure> {
+        if tables.is_empty() {
+            self.bare("RequestItems", "have length greater than or equal to 1");
+        }
+        for (table, json) in tables {
+            let writes = list(json)?;
+            if !(1..=25).contains(&writes.len()) {
+                self.violations.push(format!(
+                    "Value '{{{table}={}}}' at '{at}' failed to satisfy constraint: Map value \
+                     must satisfy constraint: [Member must have length less than or equal to 25, \
+                     Member must have length greater than or equal to 1]",
+                    shown(writes)
+                ));
+            }
+            for (index, write) in writes.iter().enumerate() {
+                self.value(
+                    of,
+                    write,
+                    &format!("{at}.{table}.member.{}.member", index + 1),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reads_by_table(
+        &mut self,
+        of: &'static Shape,
+        tables: &Map<String, Value>,
+        at: &str,
+    ) -> Result<(), Failure> {
+        if tables.is_empty() {
+            self.bare("RequestItems", "have length greater than or equal to 1");
+        }
+        for (table, read) in tables {
+            let keys = read.get("Keys").and_then(Value::as_array);
+            let bare = format!("RequestItems.{table}.member.Keys");
+            match keys.map(Vec::len) {
+                Some(0) => self.bare(&bare, "have length greater than or equal to 1"),
+                Some(101..) => self.bare(&bare, "have length less than or equal to 100"),
+                _ => self.value(of, read, &format!("{at}.{table}.member"))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, name: &str, at: &str) {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        if name.is_empty() {
+            self.note("''", at, "have length greater than or equal to 1");
+        } else if !name.starts_with("arn:") && !name.bytes().all(fits) {
+            let must = "satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+            self.note(&quoted(name), at, must);
+        }
+    }
+
+    fn length(&mut self, length: usize, (least, most): (usize, usize), value: &str, at: &str) {
+        let must = if length < least {
+            format!("have length greater than or equal to {least}")
+        } else if length > most {
+            format!("have length less than or equal to {most}")
+        } else {
+            return;
+        };
+        self.note(value, at, &must);
+    }
+
+    fn note(&mut self, value: &str, at: &str, must: &str) {
+        self.violations.push(format!(
+            "Value {value} at '{at}' failed to satisfy constraint: Member must {must}"
+        ));
+    }
+
+    /// A violation in the newer words, which do not show the value.
+    fn bare(&mut self, at: &str, must: &str) {
+        self.violations.push(format!(
+            "Value at '{at}' failed to satisfy constraint: Member must {must}"
+        ));
+    }
+}
+
+/// The path of a member, spelled as error texts spell it.
+fn path(at: &str, name: &str) -> String {
+    let mut path = at.to_owned();
+    if !path.is_empty() {
+        path.push('.');
+    }
+    let mut letters = name.chars();
+    path.extend(letters.next().map(|first| first.to_ascii_lowercase()));
+    path.push_str(letters.as_str());
+    path
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{text}'")
+}
+
+/// A list in an error text. The service prints its own objects there; this prints the JSON.
+fn shown(list: &[Value]) -> String {
+    let texts = list.iter().map(Value::to_string).collect::<Vec<_>>();
+    format!("[{}]", texts.join(", "))
+}
+
+fn string(json: &Value) -> Result<&str, Failure> {
+    Ok(json.as_str().ok_or_else(|| mismatch(json, "String"))?)
+}
+
+fn list(json: &Value) -> Result<&[Value], Failure> {
+    let list = json.as_array().map(Vec::as_slice);
+    Ok(list.ok_or_else(|| mismatch(json, "List"))?)
+}
+
+fn map(json: &Value) -> Result<&Map<String, Value>, Failure> {
+    Ok(json.as_object().ok_or_else(|| mismatch(json, "Map"))?)
+}
