@@ -261,7 +261,7 @@ impl Shard {
     /// Whether the shard was closed so long ago that its last record has passed away.
     pub(crate) fn has_expired(&self, now: Now, retention: Duration) -> bool {
         self.closed
-            .is_some_and(|at| at.uptime + retention < now.uptime)
+            .is_some_and(|at| at.uptime.saturating_add(retention) < now.uptime)
     }
 
     pub(crate) fn describe(&self) -> Description {
@@ -332,4 +332,72 @@ struct SequenceNumberRange {
     starting_sequence_number: Sequence,
     #[serde(skip_serializing_if = "Option::is_none")]
     ending_sequence_number: Option<Sequence>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Now = Now {
+        wall_ms: 1_767_225_600_000,
+        uptime: Duration::ZERO,
+    };
+
+    fn shard_of(sizes: &[usize]) -> Shard {
+        let range = Range {
+            start: 0,
+            end: u128::MAX,
+        };
+        let mut shard = Shard::new(0, range, NOW.into(), NOW.wall_seconds());
+        for &size in sizes {
+            let payload = Payload::new("k", &vec![0; size - 1]).unwrap();
+            shard.append(payload, NOW);
+        }
+        shard
+    }
+
+    #[test]
+    fn an_answer_stops_at_its_bytes_but_never_before_the_first_record() {
+        let shard = shard_of(&[10, 10, 10, 50]);
+        let count = |position, max_bytes| shard.read(position, 100, max_bytes).1.len();
+        assert_eq!(count(FIRST_INDEX, 19), 1);
+        assert_eq!(count(FIRST_INDEX, 20), 2);
+        assert_eq!(count(FIRST_INDEX, 1), 1, "or a reader would never get on");
+        assert_eq!(count(FIRST_INDEX + 3, 20), 1);
+        assert_eq!(count(FIRST_INDEX + 4, 20), 0);
+        assert_eq!(count(u64::MAX, 20), 0);
+    }
+
+    #[test]
+    fn shard_names_are_read_generously_but_not_blindly() {
+        for (name, number) in [
+            ("shardId-000000000007", Some(7)),
+            ("shardId-7", Some(7)),
+            ("7", Some(7)),
+            ("-00002147483647", Some(2_147_483_647)),
+            ("any-7-thing", Some(7)),
+            ("2147483648", None),
+            ("shardId-2147483648", None),
+            ("shardId-", None),
+            ("-", None),
+            ("ABC", None),
+            ("2.14E4", None),
+        ] {
+            assert_eq!(shard_number(name), number, "{name}");
+        }
+    }
+
+    #[test]
+    fn memory_of_trimmed_records_comes_back() {
+        let mut shard = shard_of(&[10; 10_000]);
+        let held = shard.records.capacity();
+        let later = Now {
+            uptime: Duration::from_secs(100),
+            ..NOW
+        };
+        shard.trim(later, Duration::from_secs(50));
+        assert_eq!(shard.oldest_index(), shard.next_index());
+        assert_eq!(shard.next_index(), FIRST_INDEX + 10_000);
+        assert!(shard.records.capacity() < held / 100);
+    }
 }

@@ -360,6 +360,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn children_are_created_a_second_after_the_split_and_after_their_parents() {
+        let now = Now {
+            wall_ms: 5_000,
+            uptime: Duration::ZERO,
+        };
+        let settings = Settings {
+            mode: Mode::Provisioned,
+            shard_count: 1,
+            retention: Duration::MAX,
+            max_record_kib: 1024,
+        };
+        let stream = Stream::new("s", String::new(), String::new(), "", settings, now);
+        let mut state = stream.lock(now);
+        state.begin(Change::Activate, now, Duration::ZERO);
+        for (parent, at) in [(0, 1 << 100), (2, 1 << 101)] {
+            state.begin(Change::Split { parent, at }, now, Duration::ZERO);
+        }
+        let created: Vec<u64> = state.shards.iter().map(Shard::created_seconds).collect();
+        assert_eq!(created, [5, 6, 6, 7, 7]);
+    }
+
+    #[test]
     fn even_ranges_are_the_services() {
         let ends =
             |count: u32| -> Vec<u128> { (0..count).map(|n| even_range(n, count).end).collect() };

@@ -325,7 +325,11 @@ proptest! {
                     Step::Wait { ms } => world.advance(Duration::from_millis(ms)).await,
                     Step::Issue { kind, pick, back_ms } => {
                         let chosen = (!model.is_empty()).then(|| pick.index(model.len()));
-                        let at = world.wall_ms() - back_ms;
+                        // Half of the times exactly when some record arrived.
+                        let at = match chosen.filter(|_| back_ms % 2 == 0) {
+                            Some(i) => model[i].arrived_ms,
+                            None => world.wall_ms() - back_ms,
+                        };
                         let (position, sequence, at_ms) = match (kind, chosen) {
                             ("TRIM_HORIZON", _) => (0, None, None),
                             ("LATEST", _) => (model.len(), None, None),
