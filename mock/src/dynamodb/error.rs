@@ -146,7 +146,7 @@ impl Failure {
     }
 
     /// A transaction of which no part was done, with a reason for each of its actions.
-    pub(super) fn transaction_canceled(reasons: Vec<Value>) -> Self {
+    pub(super) fn transaction_canceled(reasons: &[Value]) -> Self {
         let codes = reasons.iter().filter_map(|reason| reason["Code"].as_str());
         let codes = codes.collect::<Vec<_>>().join(", ");
         Self {

@@ -109,7 +109,7 @@ impl DynamoDb {
             }
         }
         if failed {
-            return Err(Failure::transaction_canceled(reasons));
+            return Err(Failure::transaction_canceled(&reasons));
         }
         check_size(size)?;
         for (table, key, item) in changes {
@@ -165,7 +165,7 @@ impl DynamoDb {
             });
         }
         if failed {
-            return Err(Failure::transaction_canceled(reasons));
+            return Err(Failure::transaction_canceled(&reasons));
         }
         check_size(size)?;
         Ok(costs.answer(json!({"Responses": responses}), capacity))

@@ -66,6 +66,7 @@ fn parse<'a, T>(
         tokens: tokens(source),
         position: 0,
         depth: 0,
+        operators: 0,
         redundant_parentheses: false,
     };
     let tree = rule(&mut parser)?;
@@ -84,6 +85,8 @@ struct Parser<'a> {
     /// Never beyond the last token, which is the end.
     position: usize,
     depth: usize,
+    /// Operators and functions so far.
+    operators: usize,
     redundant_parentheses: bool,
 }
 
@@ -96,6 +99,7 @@ impl<'a> Parser<'a> {
         self.require_condition(&first)?;
         let mut terms = vec![first];
         while self.eat_keyword("OR") {
+            self.count_operator()?;
             let term = self.and()?;
             self.require_condition(&term)?;
             terms.push(term);
@@ -111,6 +115,7 @@ impl<'a> Parser<'a> {
         self.require_condition(&first)?;
         let mut terms = vec![first];
         while self.eat_keyword("AND") {
+            self.count_operator()?;
             let term = self.not()?;
             self.require_condition(&term)?;
             terms.push(term);
@@ -122,6 +127,7 @@ impl<'a> Parser<'a> {
         if !self.eat_keyword("NOT") {
             return self.comparison();
         }
+        self.count_operator()?;
         let inner = self.comparison()?;
         self.require_condition(&inner)?;
         Ok(Tree::Not(Box::new(inner)))
@@ -139,6 +145,7 @@ impl<'a> Parser<'a> {
         if !left.is_operand() {
             return Err(self.unexpected());
         }
+        self.count_operator()?;
         let left = Box::new(left);
         if let Some(comparator) = comparator {
             self.advance();
@@ -156,6 +163,12 @@ impl<'a> Parser<'a> {
         self.expect("(")?;
         let choices = self.separated(Self::operand)?;
         self.expect(")")?;
+        if choices.len() > MAX_CHOICES {
+            return Err(format!(
+                "The IN operator is provided with too many operands; number of operands: {}",
+                choices.len()
+            ));
+        }
         Ok(Tree::In(left, choices))
     }
 
@@ -179,6 +192,7 @@ impl<'a> Parser<'a> {
             }
             Kind::Identifier if !is_operator(token.text) && self.next_is_call() => {
                 self.advance();
+                self.count_operator()?;
                 self.expect("(")?;
                 self.enter()?;
                 let arguments = self.separated(Self::operand)?;
@@ -284,6 +298,9 @@ impl<'a> Parser<'a> {
         if !left.is_operand() {
             return Ok(left);
         }
+        if self.at_symbol("+") || self.at_symbol("-") {
+            self.count_operator()?;
+        }
         if self.eat_symbol("+") {
             return Ok(Tree::Plus(Box::new(left), Box::new(self.operand()?)));
         }
@@ -335,6 +352,17 @@ impl<'a> Parser<'a> {
         if self.depth > MAX_NESTING {
             return Err(format!(
                 "The expression is nested too deeply; maximum depth: {MAX_NESTING}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn count_operator(&mut self) -> Result<(), SyntaxError> {
+        self.operators += 1;
+        if self.operators > MAX_OPERATORS {
+            return Err(format!(
+                "The expression contains too many operators; operator count: {}",
+                self.operators
             ));
         }
         Ok(())
@@ -405,5 +433,9 @@ const OPERATORS: [&str; 5] = ["AND", "OR", "NOT", "BETWEEN", "IN"];
 const SECTIONS: [&str; 4] = ["SET", "REMOVE", "ADD", "DELETE"];
 /// The service's limit on the length of an expression, in bytes.
 const MAX_SIZE: usize = 4096;
+/// The service's limit on operators and functions in an expression.
+const MAX_OPERATORS: usize = 300;
+/// The service's limit on the operands between the parentheses of IN.
+const MAX_CHOICES: usize = 100;
 /// Parentheses and calls within each other: far more than people write, far less than the stack.
 const MAX_NESTING: usize = 100;

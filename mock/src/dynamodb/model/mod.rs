@@ -148,6 +148,10 @@ impl Walk {
         if tables.is_empty() {
             self.bare("RequestItems", "have length greater than or equal to 1");
         }
+        // Here only, a bad name is reported alone: what else is wrong hides it.
+        if self.violations.is_empty() {
+            self.table_names(tables, at);
+        }
         for (table, json) in tables {
             let writes = list(json)?;
             if !(1..=25).contains(&writes.len()) {
@@ -178,6 +182,7 @@ impl Walk {
         if tables.is_empty() {
             self.bare("RequestItems", "have length greater than or equal to 1");
         }
+        self.table_names(tables, at);
         for (table, read) in tables {
             let keys = read.get("Keys").and_then(Value::as_array);
             let bare = format!("RequestItems.{table}.member.Keys");
@@ -190,11 +195,27 @@ impl Walk {
         Ok(())
     }
 
+    /// The names of tables in a map, which is shown whole.
+    fn table_names(&mut self, tables: &Map<String, Value>, at: &str) {
+        let fits = |name: &String| {
+            let is_name = (3..=255).contains(&name.len()) && is_name(name);
+            name.starts_with("arn:") || is_name
+        };
+        if !tables.keys().all(fits) {
+            self.violations.push(format!(
+                "Value '{}' at '{at}' failed to satisfy constraint: Map keys must satisfy \
+                 constraint: [Member must have length less than or equal to 255, Member must have \
+                 length greater than or equal to 3, Member must satisfy regular expression \
+                 pattern: [a-zA-Z0-9_.-]+]",
+                Value::Object(tables.clone())
+            ));
+        }
+    }
+
     fn name(&mut self, name: &str, at: &str) {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
         if name.is_empty() {
             self.note("''", at, "have length greater than or equal to 1");
-        } else if !name.starts_with("arn:") && !name.bytes().all(fits) {
+        } else if !name.starts_with("arn:") && !is_name(name) {
             let must = "satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
             self.note(&quoted(name), at, must);
         }
@@ -235,6 +256,12 @@ fn path(at: &str, name: &str) -> String {
     path.extend(letters.next().map(|first| first.to_ascii_lowercase()));
     path.push_str(letters.as_str());
     path
+}
+
+/// Whether it has only the letters of a name.
+fn is_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    text.bytes().all(fits)
 }
 
 fn quoted(text: &str) -> String {

@@ -1,11 +1,18 @@
 //! Drives the service as a client does: operations by name, bodies in JSON.
 
+mod batches;
+mod constraints;
 mod expressions;
 mod items;
+mod kcl;
 mod legacy;
 mod properties;
 mod reads;
+mod settings;
+mod stale;
 mod tables;
+mod transaction_properties;
+mod transactions;
 
 use std::time::Duration;
 

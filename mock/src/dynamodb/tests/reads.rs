@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn keys(answer: &Value) -> Vec<String> {
+pub(super) fn keys(answer: &Value) -> Vec<String> {
     let items = answer["Items"].as_array().expect("items");
     let key = |item: &Value| item["leaseKey"]["S"].as_str().map(str::to_owned);
     items.iter().filter_map(key).collect()

@@ -430,7 +430,7 @@ fn an_update_of_a_table_happens_whole_or_not_at_all() {
 }
 
 /// Adds the index of the lease table by owner.
-fn owner_index() -> Value {
+pub(super) fn owner_index() -> Value {
     json!({
         "TableName": "leases",
         "AttributeDefinitions": [
@@ -448,7 +448,7 @@ fn owner_index() -> Value {
     })
 }
 
-fn by_owner(owner: &str) -> Value {
+pub(super) fn by_owner(owner: &str) -> Value {
     json!({
         "TableName": "leases", "IndexName": "owners",
         "KeyConditionExpression": "leaseOwner = :o",
