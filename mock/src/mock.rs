@@ -58,6 +58,7 @@ impl Mock {
             shard_limit: DEFAULT_SHARD_LIMIT,
             state_delay: Duration::ZERO,
             seed: None,
+            stale_reads: Duration::ZERO,
         }
     }
 
@@ -206,6 +207,7 @@ pub struct MockBuilder {
     shard_limit: u32,
     state_delay: Duration,
     seed: Option<u64>,
+    stale_reads: Duration,
 }
 
 impl MockBuilder {
@@ -258,6 +260,15 @@ impl MockBuilder {
         }
     }
 
+    /// Lets DynamoDB's eventually consistent reads (without `ConsistentRead`, or of an index) see
+    /// items as they were up to that long ago; by default every read is up to date.
+    pub fn stale_reads(self, up_to: Duration) -> Self {
+        Self {
+            stale_reads: up_to,
+            ..self
+        }
+    }
+
     /// The backend.
     #[must_use]
     pub fn build(self) -> Mock {
@@ -267,7 +278,8 @@ impl MockBuilder {
             clock: Clock::new(env.clone()),
             ids: Ids::new(seeds.draw()),
             control: Control::new(),
-            dynamodb: DynamoDb::new(env.clone(), &self.account, &self.region, self.state_delay),
+            dynamodb: DynamoDb::new(env.clone(), &self.account, &self.region, self.state_delay)
+                .stale_reads(self.stale_reads),
             kinesis: Kinesis::new(Config {
                 account: self.account,
                 region: self.region,

@@ -18,6 +18,7 @@ macro_rules! operations {
         pub enum Operation {
             $($(
                 #[doc = concat!("`", $name, "` of ", stringify!($api), ".")]
+                #[doc = ""]
                 $(#[$doc])* $variant,
             )*)*
         }
@@ -69,8 +70,13 @@ operations! {
         DescribeContinuousBackups = "DescribeContinuousBackups",
         DescribeTable = "DescribeTable",
         DescribeTimeToLive = "DescribeTimeToLive",
+        /// The prefix is there because Kinesis has an operation of the same name.
+        DynamoDbTagResource = "TagResource",
+        /// The prefix is there because Kinesis has an operation of the same name.
+        DynamoDbUntagResource = "UntagResource",
         GetItem = "GetItem",
         ListTables = "ListTables",
+        ListTagsOfResource = "ListTagsOfResource",
         ListTagsOfResource = "ListTagsOfResource",
         PutItem = "PutItem",
         Query = "Query",

@@ -379,6 +379,14 @@ mod tests {
         }
         let created: Vec<u64> = state.shards.iter().map(Shard::created_seconds).collect();
         assert_eq!(created, [5, 6, 6, 7, 7]);
+
+        let later = Now {
+            wall_ms: 60_999,
+            ..now
+        };
+        let (lower, upper) = (1, 3);
+        state.begin(Change::Merge { lower, upper }, later, Duration::ZERO);
+        assert_eq!(state.shards[5].created_seconds(), 61);
     }
 
     #[test]
