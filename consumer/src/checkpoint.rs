@@ -57,7 +57,12 @@ pub struct ShardEnd {
     children: Arc<[ChildShard]>,
 }
 
-/// The proof that a shard's end is checkpointed. Only [`ShardEnd::checkpoint`] makes one.
+/// The proof that a shard's end is checkpointed. Only [`ShardEnd::checkpoint`] makes one, so a
+/// processor that forgets to does not compile:
+///
+/// ```compile_fail
+/// let forged = shardwise_consumer::EndAcked { shard_id: "shardId-000000000000".parse().unwrap() };
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct EndAcked {

@@ -11,24 +11,24 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use shardwise_client::{Error, ErrorKind, Kinesis, ShardFilter};
+use shardwise_client::Kinesis;
 use shardwise_env::{Env, Instant, TaskError};
 use shardwise_types::ShardId;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{COOL_DOWN, Config, InitialPosition};
+use crate::config::{COOL_DOWN, Config};
 use crate::error::{WorkerError, WorkerErrorKind};
 use crate::keeper::LeaseHandle;
 use crate::leases::{
-    Held, HoldError, LeaseTable, LookError, Loss, Observations, Scan, Situation, Start, StoreError,
-    SyncError, decide_takes, finished, listing, missing_leases,
+    Held, HoldError, LeaseTable, LookError, Loss, Observations, Scan, Situation, StoreError,
+    decide_takes,
 };
 use crate::processor::{RecordProcessor, ShardInfo};
 use crate::shard::calls::Factory;
 use crate::shard::run::{Orders, Outcome, ShardRun};
 use crate::shard::state::ShardState;
 use crate::stats::{LeaseEventKind, Stats};
-use crate::stream::{is_gone, may_be_gone};
+use crate::sync::{Unsynced, sync};
 
 /// The longest time between two looks at the table, so that a lease that is released is taken
 /// within two seconds.
@@ -64,19 +64,6 @@ enum Done {
     /// A lease that came too late is released.
     LetGo(ShardId),
     Shard(ShardId, Result<Outcome, TaskError>),
-}
-
-/// Why leases may be missing.
-#[derive(Debug, thiserror::Error)]
-enum Unsynced {
-    #[error("the stream is gone")]
-    StreamGone,
-    #[error("could not list the stream's shards")]
-    List(#[source] Error),
-    #[error("the listing of shards is not whole")]
-    Shards(#[source] SyncError),
-    #[error("could not create leases")]
-    Create(#[source] StoreError),
 }
 
 type Job = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -477,7 +464,7 @@ impl<P: RecordProcessor> Coordinator<P> {
                 Ok(())
             }
             Err(Unsynced::StreamGone) => Err(self.stream_deleted()),
-            Err(Unsynced::List(error)) if !self.has_synced && is_refused(&error) => {
+            Err(error) if !self.has_synced && error.is_refused() => {
                 let message = format!("may not list the shards of {}", self.config.stream);
                 Err(WorkerError::new(WorkerErrorKind::Kinesis, message).with_source(error))
             }
@@ -500,14 +487,6 @@ impl<P: RecordProcessor> Coordinator<P> {
     }
 }
 
-/// A refusal that waiting does not cure.
-fn is_refused(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::AccessDenied | ErrorKind::InvalidArgument
-    )
-}
-
 fn on_failed_look(error: LookError) -> Result<(), WorkerError> {
     match error {
         LookError::Duplicate(duplicate) => Err(WorkerError::new(
@@ -520,46 +499,4 @@ fn on_failed_look(error: LookError) -> Result<(), WorkerError> {
             Ok(())
         }
     }
-}
-
-/// Creates the leases that are missing, and deletes those that nobody needs. Returns how many were
-/// created.
-async fn sync(
-    kinesis: &Kinesis,
-    table: &LeaseTable,
-    config: &Config,
-    scan: &Scan,
-) -> Result<usize, Unsynced> {
-    let start = match config.initial_position {
-        InitialPosition::TrimHorizon => Start::TrimHorizon,
-        InitialPosition::Latest => Start::Latest {
-            started_at: table.started_at(),
-        },
-        InitialPosition::AtTimestamp(time) => Start::AtTimestamp(time),
-    };
-    let filter = listing(scan, start);
-    let lists_all = filter == ShardFilter::All;
-    let shards = match kinesis.list_shards(&config.stream, filter).await {
-        Ok(shards) => shards,
-        Err(error) if may_be_gone(&error) => {
-            return Err(match is_gone(kinesis, &config.stream).await {
-                Ok(true) => Unsynced::StreamGone,
-                Ok(false) | Err(_) => Unsynced::List(error),
-            });
-        }
-        Err(error) => return Err(Unsynced::List(error)),
-    };
-    let missing = missing_leases(&shards, scan, start).map_err(Unsynced::Shards)?;
-    let created = table.create(&missing).await.map_err(Unsynced::Create)?;
-    if lists_all && created == 0 {
-        for lease in finished(scan, &shards) {
-            let shard_id = &lease.shard_id;
-            match table.delete(lease).await {
-                Ok(()) => tracing::info!(%shard_id, "deleted the lease of a forgotten shard"),
-                // Somebody else was faster, or does it the next time.
-                Err(error) => tracing::debug!(%shard_id, %error, "could not delete a lease"),
-            }
-        }
-    }
-    Ok(created)
 }

@@ -80,6 +80,7 @@ mod record;
 mod shard;
 mod stats;
 mod stream;
+mod sync;
 mod worker;
 
 pub use bytes::Bytes;

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use shardwise_client::transport::{Fault, Faults};
 use shardwise_consumer::{InitialPosition, RecordForm};
 use shardwise_mock::Operation;
+use shardwise_producer::{Producer, Record};
 use shardwise_types::{HashKey, HashKeyRange, PartitionKey};
 
-use crate::support::{Checkpoints, Habits, TestResult, What, World, seconds};
+use crate::scribe::{Checkpoints, Habits, What};
+use crate::support::{TestResult, World, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn every_record_is_delivered_and_a_shards_records_come_in_order() -> TestResult {
@@ -156,6 +158,33 @@ fn members_in_and_out_of(range: HashKeyRange) -> Vec<(String, bool)> {
             (key.as_str().to_owned(), is_in)
         })
         .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_our_producer_aggregates_is_delivered_record_by_record() -> TestResult {
+    let world = World::new(2);
+    let host = world.host("producer");
+    let producer = Producer::builder(&host.aws, world.stream.clone()).build()?;
+    let all: Vec<String> = (0..200).map(|n| format!("r{n}")).collect();
+    let mut deliveries = Vec::new();
+    for data in &all {
+        let record = Record::new(data.parse()?, data.clone());
+        deliveries.push(producer.send(record).await?);
+    }
+    for delivery in deliveries {
+        delivery.await?;
+    }
+    assert!(
+        world.mock.calls(Operation::PutRecords) < 20,
+        "they travel together"
+    );
+    let host = world.host("a");
+    let worker = host.start();
+    world.until_processed(&all).await;
+    assert_eq!(world.journal.records(|_| true).len(), all.len());
+    assert_eq!(worker.stats.snapshot().filtered, 0);
+    worker.stop().await?;
+    Ok(())
 }
 
 #[tokio::test(start_paused = true)]

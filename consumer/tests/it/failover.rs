@@ -7,7 +7,8 @@ use shardwise_client::transport::Fault;
 use shardwise_consumer::{CheckpointErrorKind, LeaseEventKind, WorkerErrorKind};
 use shardwise_env::Instant;
 
-use crate::support::{Checkpoints, Habits, Started, TestResult, Trouble, What, World, seconds};
+use crate::scribe::{Checkpoints, Habits, Trouble, What};
+use crate::support::{Started, TestResult, World, seconds};
 
 /// Waits until the workers hold all shards among them, evenly.
 async fn settle(world: &World, workers: &[&Started], shards: usize) {
@@ -104,7 +105,7 @@ async fn leases_are_released_on_a_clean_shutdown_and_taken_within_two_seconds() 
         let begin = world.now();
         worker_a.stop().await?;
         let said_goodbye =
-            |entry: &crate::support::Entry| entry.host == "a" && entry.what == What::ShuttingDown;
+            |entry: &crate::scribe::Entry| entry.host == "a" && entry.what == What::ShuttingDown;
         assert_eq!(world.journal.count(said_goodbye), 2);
         let rows = world.leases().await;
         for shard in &released {
@@ -169,7 +170,7 @@ async fn a_frozen_worker_gets_no_checkpoint_accepted_after_its_lease_has_expired
         })
         .await;
     world.sleep(seconds(30.0)).await;
-    let accepted = |entry: &crate::support::Entry| {
+    let accepted = |entry: &crate::scribe::Entry| {
         entry.host == "frozen" && entry.at >= thawed && matches!(entry.what, What::Checkpointed(_))
     };
     assert_eq!(world.journal.count(accepted), 0);

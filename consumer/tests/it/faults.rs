@@ -10,7 +10,8 @@ use shardwise_client::transport::{Body, BoxFuture, Fault, TransportError};
 use shardwise_consumer::{CheckpointErrorKind, WorkerErrorKind};
 use shardwise_mock::Operation;
 
-use crate::support::{Habits, TestResult, What, World, seconds};
+use crate::scribe::{Habits, What};
+use crate::support::{TestResult, World, seconds};
 
 const FAULTS: [Fault; 8] = [
     Fault::Throttle,

@@ -9,7 +9,8 @@ use aws_sdk_dynamodb::types::{
 use shardwise_consumer::{MIN_FAILOVER, MemoryLeaseStore, WorkerBuilder, WorkerErrorKind};
 use shardwise_mock::Operation;
 
-use crate::support::{APPLICATION, Habits, TestResult, World, seconds};
+use crate::scribe::Habits;
+use crate::support::{APPLICATION, TestResult, World, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_stream_is_an_error_that_names_it_and_no_table_is_made() -> TestResult {

@@ -15,5 +15,6 @@ mod failover;
 mod faults;
 mod input;
 mod reshard;
+mod scribe;
 mod support;
 mod trouble;

@@ -2,7 +2,8 @@
 
 use shardwise_client::transport::Fault;
 
-use crate::support::{Habits, TestResult, What, World, seconds};
+use crate::scribe::{Habits, What};
+use crate::support::{TestResult, World, seconds};
 
 /// No record of a child before each of its parents was ended, and the order of each key kept.
 fn assert_parents_first(world: &World, families: &[(u32, &[u32])]) {

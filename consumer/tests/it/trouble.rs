@@ -8,7 +8,8 @@ use shardwise_consumer::{
     RecordProcessor,
 };
 
-use crate::support::{Habits, TestResult, Trouble, What, World, seconds};
+use crate::scribe::{Habits, Trouble, What};
+use crate::support::{TestResult, World, seconds};
 
 fn holds(batch: &Batch, data: &str) -> bool {
     batch.records().iter().any(|record| record.data == data)
@@ -170,7 +171,7 @@ async fn a_poison_record_that_panics_is_given_up_though_the_batches_before_it_su
     world.put_numbered("r", 9).await;
     let host = world.host("a");
     let (mut habits, calls) = trouble_at("r6", u32::MAX, Trouble::Panic);
-    habits.checkpoints = crate::support::Checkpoints::Never;
+    habits.checkpoints = crate::scribe::Checkpoints::Never;
     let worker = host.start_with(host.builder().max_records(2), habits);
     world
         .until("given up", || worker.stats.snapshot().shards_given_up == 1)
@@ -184,7 +185,7 @@ async fn a_poison_record_that_panics_is_given_up_though_the_batches_before_it_su
 struct Clumsy {
     started: Arc<AtomicU32>,
     ended: Arc<AtomicU32>,
-    inner: crate::support::Scribe,
+    inner: crate::scribe::Scribe,
 }
 
 impl RecordProcessor for Clumsy {

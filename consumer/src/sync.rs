@@ -1,0 +1,75 @@
+//! Brings the leases in step with the stream's shards: creates those that are missing, deletes those
+//! that nobody needs. Which these are is decided in `leases`.
+
+use shardwise_client::{Error, ErrorKind, Kinesis, ShardFilter};
+
+use crate::config::{Config, InitialPosition};
+use crate::leases::{
+    LeaseTable, Scan, Start, StoreError, SyncError, finished, listing, missing_leases,
+};
+use crate::stream::{is_gone, may_be_gone};
+
+/// Why leases may be missing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unsynced {
+    #[error("the stream is gone")]
+    StreamGone,
+    #[error("could not list the stream's shards")]
+    List(#[source] Error),
+    #[error("the listing of shards is not whole")]
+    Shards(#[source] SyncError),
+    #[error("could not create leases")]
+    Create(#[source] StoreError),
+}
+
+/// Creates the leases that are missing, and deletes those that nobody needs. Returns how many were
+/// created.
+pub(crate) async fn sync(
+    kinesis: &Kinesis,
+    table: &LeaseTable,
+    config: &Config,
+    scan: &Scan,
+) -> Result<usize, Unsynced> {
+    let start = match config.initial_position {
+        InitialPosition::TrimHorizon => Start::TrimHorizon,
+        InitialPosition::Latest => Start::Latest {
+            started_at: table.started_at(),
+        },
+        InitialPosition::AtTimestamp(time) => Start::AtTimestamp(time),
+    };
+    let filter = listing(scan, start);
+    let lists_all = filter == ShardFilter::All;
+    let shards = match kinesis.list_shards(&config.stream, filter).await {
+        Ok(shards) => shards,
+        Err(error) if may_be_gone(&error) => {
+            return Err(match is_gone(kinesis, &config.stream).await {
+                Ok(true) => Unsynced::StreamGone,
+                Ok(false) | Err(_) => Unsynced::List(error),
+            });
+        }
+        Err(error) => return Err(Unsynced::List(error)),
+    };
+    let missing = missing_leases(&shards, scan, start).map_err(Unsynced::Shards)?;
+    let created = table.create(&missing).await.map_err(Unsynced::Create)?;
+    if lists_all && created == 0 {
+        for lease in finished(scan, &shards) {
+            let shard_id = &lease.shard_id;
+            match table.delete(lease).await {
+                Ok(()) => tracing::info!(%shard_id, "deleted the lease of a forgotten shard"),
+                // Somebody else was faster, or does it the next time.
+                Err(error) => tracing::debug!(%shard_id, %error, "could not delete a lease"),
+            }
+        }
+    }
+    Ok(created)
+}
+
+impl Unsynced {
+    /// Whether the service refuses the listing, so that waiting does not help.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Self::List(error) if matches!(
+            error.kind(),
+            ErrorKind::AccessDenied | ErrorKind::InvalidArgument
+        ))
+    }
+}
