@@ -77,7 +77,6 @@ operations! {
         GetItem = "GetItem",
         ListTables = "ListTables",
         ListTagsOfResource = "ListTagsOfResource",
-        ListTagsOfResource = "ListTagsOfResource",
         PutItem = "PutItem",
         Query = "Query",
         Scan = "Scan",

@@ -82,10 +82,6 @@ impl DynamoDb {
     /// Lets reads without `ConsistentRead`, and all reads of indexes, see each item as it was at
     /// some time up to that long ago, drawn for every item and read. For a service that has no
     /// tables yet.
-    #[cfg_attr(
-        not(test),
-        allow(dead_code, reason = "for whoever builds the service; off by default")
-    )]
     pub(crate) fn stale_reads(self, up_to: Duration) -> Self {
         Self {
             stale: up_to,
