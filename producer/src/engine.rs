@@ -1,8 +1,14 @@
 //! The one task of a producer: seals what is due, calls, judges, retries, settles.
 //!
+//! ```text
+//! core ─ groups due ─ seal ─ parcels ─ Collector ─ PutRecords ─ split ─┬─ settled
+//!                                          └───────── Retries ─────────┴─ again, or stray until a map judges
+//! ```
+//!
 //! It sleeps until something is due: a linger, an answer, a retry, an expiry. With nothing to send
 //! it has no timer at all. Its parts are pure ([`Collector`], [`Retries`], [`Stream`], the core);
-//! here they are put together.
+//! here they are put together. What limits the rate per shard belongs between sealing and
+//! collecting ([`Engine::admit`]); what keeps the order per key, in what [`Collector`] may take.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

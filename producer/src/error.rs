@@ -86,8 +86,9 @@ impl StdError for SendError {}
 /// A record that was accepted and is not known to be stored.
 ///
 /// [`written`](Self::written) says whether sending it again may duplicate it, and
-/// [`source`](StdError::source) why the last attempt failed: a [`shardwise_client::Error`] if the
-/// request failed as a whole, an [`EntryError`] if the service refused this record alone.
+/// [`source`](StdError::source) why the last attempt failed: a [`RequestError`](crate::RequestError)
+/// if the call failed as a whole, an [`EntryError`] if the service refused this record alone, a
+/// [`WrongShard`] if it stands where consumers may not read it.
 pub struct DeliveryError(Box<DeliveryInner>);
 
 struct DeliveryInner {

@@ -69,7 +69,7 @@ mod shard_map;
 mod stats;
 mod stream;
 
-pub use shardwise_client::{Aws, Written};
+pub use shardwise_client::{Aws, Error as RequestError, Written};
 pub use shardwise_types::{
     HashKey, Invalid, PartitionKey, SequenceNumber, ShardId, StreamName, limits,
 };

@@ -40,7 +40,7 @@ async fn nothing_is_lost_or_stored_twice_under_contention() {
                         _ => {}
                     }
                     let delivery = producer.send(record(n)).await.unwrap();
-                    if n % 5 == 0 {
+                    if n.is_multiple_of(5) {
                         delivery.await.unwrap();
                         acknowledged.fetch_add(1, Ordering::Relaxed);
                     }
