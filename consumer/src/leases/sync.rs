@@ -63,15 +63,25 @@ pub(crate) fn missing_leases(
     table: &Scan,
     start: Start,
 ) -> Result<Vec<Lease>, SyncError> {
+    let lease = |(shard, checkpoint)| lease_of(shard, checkpoint, start);
     let mut missing: Vec<(&Shard, Checkpoint)> = if is_empty(table) {
         check_cover(shards)?;
         let initial = |shard| (shard, start.checkpoint());
         shards.iter().map(initial).collect()
     } else {
-        Family::new(shards, table).missing(start)
+        // What is created may be what something else waits for.
+        let (mut table, mut missing) = (table.clone(), Vec::new());
+        loop {
+            let more = Family::new(shards, &table).missing(start);
+            if more.is_empty() {
+                break missing;
+            }
+            table.leases.extend(more.iter().cloned().map(lease));
+            missing.extend(more);
+        }
     };
+    // Parents come before their children, so no child has a row while a parent still lacks its own.
     missing.sort_by_key(|(shard, _)| (&shard.starting_sequence_number, &shard.shard_id));
-    let lease = |(shard, checkpoint)| lease_of(shard, checkpoint, start);
     Ok(missing.into_iter().map(lease).collect())
 }
 
@@ -169,19 +179,24 @@ impl<'a> Family<'a> {
                 continue;
             }
             let is_descendant = self.descendants.contains(&shard.shard_id);
-            let mut waits = false;
+            let (mut unread, mut unfinished, mut forgotten) = (false, false, false);
             if is_descendant || !matches!(start, Start::Latest { .. }) {
                 for parent in shard.parents() {
                     match (self.leased.get(parent), self.shards.get(parent)) {
-                        (Some(state), _) => waits |= *state == Leased::Unfinished,
+                        (Some(Leased::Ended), _) => {}
+                        (Some(Leased::Unfinished), _) => unfinished = true,
                         (None, Some(parent)) => {
                             wanted.push(parent);
-                            waits = true;
+                            unread = true;
                         }
-                        (None, None) => {} // older than the stream's memory
+                        // Older than the stream's memory.
+                        (None, None) => forgotten = true,
                     }
                 }
             }
+            // Whoever reads the unfinished parent will make the lease, except that of a merged shard
+            // whose other parent has none. If that one is forgotten, it will never have one.
+            let waits = unread || (unfinished && !forgotten);
             if !waits {
                 let checkpoint = match start {
                     // Between the application's last record and the first of a descendant nothing

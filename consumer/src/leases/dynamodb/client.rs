@@ -38,6 +38,10 @@ const CALL_PART: u32 = 3;
 /// milliseconds, so at the default of 10 s this is a thousand times what it needs.
 const ATTEMPT_PART: u32 = 8;
 
+/// The least time for one try, however short the failover time: a new connection with TLS takes a
+/// tenth of a second.
+const ATTEMPT_LEAST: Duration = Duration::from_millis(300);
+
 /// A client for one worker.
 pub(super) fn new(
     aws: &Aws,
@@ -56,9 +60,10 @@ pub(super) fn new(
         .with_max_attempts(ATTEMPTS)
         .with_initial_backoff(failover / 100)
         .with_max_backoff(failover / 10);
+    let call = failover / CALL_PART;
     let timeouts = TimeoutConfig::builder()
-        .operation_timeout(failover / CALL_PART)
-        .operation_attempt_timeout(failover / ATTEMPT_PART)
+        .operation_timeout(call)
+        .operation_attempt_timeout((failover / ATTEMPT_PART).max(ATTEMPT_LEAST).min(call))
         .build();
     let config = Config::builder()
         .behavior_version_latest()

@@ -145,7 +145,9 @@ proptest! {
             let parents: Vec<u32> = shard.parents().filter_map(|id| id.number()).collect();
             table.leases.push(lease(number, &parents, checkpoint));
         }
-        prop_assume!(!table.leases.is_empty());
+        if table.leases.is_empty() {
+            return Ok(());
+        }
         let missing = |table: &Scan| missing_leases(&stream, table, start).unwrap();
         let created = missing(&table);
         table.leases.extend(created);

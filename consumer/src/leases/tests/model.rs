@@ -162,7 +162,7 @@ impl World {
 
     fn step(&mut self, who: usize, step: &Step) -> Check {
         match step {
-            Step::Look => self.look(who),
+            Step::Look => self.look(who)?,
             Step::Take(fate) => self.take(who, *fate, false)?,
             Step::Steal(fate) => self.take(who, *fate, true)?,
             Step::Renew(fate) => self.perform(who, &Intent::Renew, *fate)?,
@@ -195,13 +195,29 @@ impl World {
         self.check_holders()
     }
 
-    fn look(&mut self, who: usize) {
+    fn look(&mut self, who: usize) -> Check {
         let row = self.row();
         let process = &mut self.processes[who];
         let rows = std::slice::from_ref(&row);
         // A double is reported and then told to stop; here it goes on, as the worst case.
         let _ = process.seen.observe(&process.me, rows, self.now, self.now);
-        process.snapshot = Some(row);
+        // A look may show an old row, and an old row may come after a new one.
+        let old = process.snapshot.replace(row.clone());
+        if let Some(holder) = &mut process.holder {
+            for shown in old.iter().chain([&row]) {
+                holder.seen(shown);
+            }
+            if let Some(loss) = holder.loss() {
+                prop_assert!(
+                    !row.is_claimed_by(&process.me),
+                    "{:?} gave up {:?}",
+                    loss,
+                    row
+                );
+                process.holder = None;
+            }
+        }
+        Ok(())
     }
 
     fn take(&mut self, who: usize, fate: Fate, steal: bool) -> Check {
