@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
 
@@ -288,6 +289,8 @@ enum ReadError {
 
 async fn read(aws: &Aws, mut body: Body) -> Result<Bytes, ReadError> {
     let idle = aws.timeouts().idle;
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let announced = announced.min(MAX_ANSWER_BYTES);
     let mut first: Option<Bytes> = None;
     let mut rest: Vec<u8> = Vec::new();
     loop {
@@ -305,7 +308,8 @@ async fn read(aws: &Aws, mut body: Body) -> Result<Bytes, ReadError> {
             None if rest.is_empty() => first = Some(piece),
             None => rest.extend_from_slice(&piece),
             Some(head) => {
-                rest.reserve(head.len() + piece.len());
+                // What is announced is reserved at once: large answers come in hundreds of pieces.
+                rest.reserve(announced.max(head.len() + piece.len()));
                 rest.extend_from_slice(&head);
                 rest.extend_from_slice(&piece);
             }
