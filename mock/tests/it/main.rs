@@ -11,6 +11,7 @@ mod faults;
 mod garbage;
 mod http;
 mod iterators;
+mod listing;
 mod program;
 mod records;
 mod refusals;
