@@ -56,6 +56,8 @@ struct Inner {
     rng: Mutex<SmallRng>,
     /// What a simulated node needs to be frozen and killed; absent in production.
     fate: Option<Arc<simulation::Fate>>,
+    #[cfg(feature = "planted-mistakes")]
+    planted: Option<String>,
 }
 
 /// The time given to [`Env::timeout`] ran out.
@@ -74,6 +76,8 @@ impl Env {
             clock: Clock::system(),
             rng: Mutex::new(SmallRng::from_os_rng()),
             fate: None,
+            #[cfg(feature = "planted-mistakes")]
+            planted: None,
         }))
     }
 
@@ -82,6 +86,8 @@ impl Env {
             clock,
             rng: Mutex::new(SmallRng::seed_from_u64(seed)),
             fate: Some(fate),
+            #[cfg(feature = "planted-mistakes")]
+            planted: None,
         }))
     }
 
@@ -139,6 +145,24 @@ impl Env {
         F::Output: Send + 'static,
     {
         task::spawn(self.0.fate.clone(), future)
+    }
+
+    /// Whether this mistake was planted in the node, for a simulation that has to find it.
+    ///
+    /// A place that asks is where a protocol rule is kept; what it does if the answer is yes is the
+    /// mistake. Always `false` without the feature `planted-mistakes`, which only the workspace's
+    /// tests turn on.
+    #[inline]
+    #[must_use]
+    pub fn planted(&self, mistake: &str) -> bool {
+        #[cfg(feature = "planted-mistakes")]
+        let is_planted = self.0.planted.as_deref() == Some(mistake);
+        #[cfg(not(feature = "planted-mistakes"))]
+        let is_planted = {
+            let _ = mistake;
+            false
+        };
+        is_planted
     }
 
     /// 64 random bits.

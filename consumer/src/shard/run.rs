@@ -193,6 +193,14 @@ impl<P: RecordProcessor> Run<P> {
             self.start_of_reading(),
         );
         let mut after = self.checkpointed();
+        if self
+            .parts
+            .env
+            .planted("a resume skips the rest of an aggregate")
+            && let Some(after) = &mut after
+        {
+            after.sub_sequence_number = u64::MAX;
+        }
         let fetching = self.parts.env.spawn(fetcher.run(answers));
         loop {
             let next = tokio::select! {
@@ -257,6 +265,9 @@ impl<P: RecordProcessor> Run<P> {
                 }
                 return Ok(Delivered::Accepted);
             };
+            if self.parts.env.planted("a failing batch is skipped") {
+                return Ok(Delivered::Accepted);
+            }
             self.failed(&error, Some(batch.end())).await?;
             if !self.calls.is_started() {
                 return Ok(Delivered::ProcessorGone);
@@ -396,6 +407,7 @@ impl<P: RecordProcessor> Run<P> {
             Checkpoint::At {
                 sequence_number, ..
             } => Start::At(sequence_number),
+            Checkpoint::Latest if self.parts.env.planted("latest is not durable") => Start::Latest,
             Checkpoint::Latest => lease.started_at().map_or(Start::Latest, Start::AtTimestamp),
             Checkpoint::AtTimestamp => match self.parts.config.initial_position {
                 InitialPosition::AtTimestamp(time) => Start::AtTimestamp(time),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use shardwise_tests::fleet::{Outcome, Setup, run};
+use shardwise_tests::fleet::{MISTAKES, Outcome, Setup, run};
 
 /// Plays seeds of the fleet simulation
 #[derive(Debug, Parser)]
@@ -25,6 +25,9 @@ struct Args {
     /// The first seed
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// Plant this mistake; any other word lists them
+    #[arg(long)]
+    bug: Option<String>,
     /// Print the hash of each seed's trace
     #[arg(long)]
     hashes: bool,
@@ -45,6 +48,16 @@ struct Sums {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let mistake = match args.bug.as_deref() {
+        None => None,
+        Some(name) => match MISTAKES.iter().find(|mistake| **mistake == name) {
+            Some(mistake) => Some(*mistake),
+            None => {
+                println!("--bug takes one of:\n  {}", MISTAKES.join("\n  "));
+                return ExitCode::from(2);
+            }
+        },
+    };
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let bar = ProgressBar::new(args.seeds);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {eta} left") {
@@ -61,7 +74,9 @@ fn main() -> ExitCode {
                     if seed >= end {
                         break;
                     }
-                    let outcome = run(Setup::new(seed, Duration::from_secs(60 * args.minutes)));
+                    let mut setup = Setup::new(seed, Duration::from_secs(60 * args.minutes));
+                    setup.mistake = mistake;
+                    let outcome = run(setup);
                     bar.suspend(|| report(&args, seed, &outcome));
                     add(&mut sums.lock().unwrap(), seed, &outcome);
                     bar.inc(1);

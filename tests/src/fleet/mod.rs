@@ -26,15 +26,37 @@ pub struct Setup {
     pub seed: u64,
     /// How long there is trouble; afterwards everything must settle.
     pub trouble: Duration,
+    /// A mistake that is planted in every node: one of [`MISTAKES`].
+    pub mistake: Option<&'static str>,
 }
 
 impl Setup {
     /// This seed, with trouble for so long.
     #[must_use]
     pub fn new(seed: u64, trouble: Duration) -> Self {
-        Self { seed, trouble }
+        Self {
+            seed,
+            trouble,
+            mistake: None,
+        }
     }
 }
+
+/// The mistakes that can be planted in the code, to see whether the oracles find them.
+pub const MISTAKES: [&str; 12] = [
+    "a checkpoint is not conditional",
+    "a child does not wait",
+    "a failed entry is forgotten",
+    "a wrong shard does for a member",
+    "a resume skips the rest of an aggregate",
+    "a failing batch is skipped",
+    "a take does not move the counter",
+    "validity is not checked",
+    "a lost answer is a loss",
+    "latest is not durable",
+    "not found is the end",
+    "a worker id is enough",
+];
 
 /// What came of it.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +92,7 @@ pub fn run(setup: Setup) -> Outcome {
         .expect("a runtime without I/O");
     runtime.block_on(async {
         let begin = Env::system().now();
-        let mut world = World::new(setup.seed).await;
+        let mut world = World::new(setup.seed, setup.mistake).await;
         world.trouble(setup.trouble).await;
         world.settle().await;
         let mut outcome = world.outcome();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shardwise_client::ShardFilter;
 use shardwise_client::transport::{Conditions, Fault, Faults};
+use shardwise_mock::{EntryFault, Operation};
 use shardwise_types::{HashKey, Shard};
 
 use super::world::World;
@@ -160,6 +161,12 @@ impl World {
             "{name}: {fault:?} for {times} calls of {operation}"
         ));
         victim.on(operation, times, fault);
+        if operation == "PutRecords" {
+            let odd = self.pick(2);
+            self.note(&format!("{times} answers of PutRecords fail in part"));
+            let rule = self.mock.on(Operation::PutRecords).times(times as u64);
+            rule.fail_entries(EntryFault::Throttle, move |index| index % 2 == odd);
+        }
         if operation == "GetRecords" && self.pick(3) == 0 {
             self.note(&format!("{name}: a read finds no stream"));
             victim.on(

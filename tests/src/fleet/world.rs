@@ -25,6 +25,9 @@ const KEYS: u64 = 32;
 /// that writes a checkpoint for each record works off a backlog slowly; an orphan is found sooner.
 const SETTLES_WITHIN: Duration = Duration::from_secs(900);
 
+/// Every record has its outcome within its time to live, and a last request.
+const OUTCOMES_WITHIN: Duration = Duration::from_secs(120);
+
 /// A worker that was started, and whether it still runs.
 pub(super) struct Member {
     pub(super) id: WorkerId,
@@ -48,7 +51,8 @@ struct Character {
 
 pub(super) struct World {
     simulation: Simulation,
-    mock: Mock,
+    mistake: Option<&'static str>,
+    pub(super) mock: Mock,
     network: Env,
     /// The one who looks on: its calls never fail.
     pub(super) env: Env,
@@ -66,7 +70,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) async fn new(seed: u64) -> Self {
+    pub(super) async fn new(seed: u64, mistake: Option<&'static str>) -> Self {
         let simulation = Simulation::new(seed);
         let env = simulation.node("world", 1.0).env();
         let network = simulation.node("network", 1.0).env();
@@ -97,6 +101,7 @@ impl World {
             born: 0,
             frozen: BTreeMap::new(),
             simulation,
+            mistake,
             network,
             mock,
             env,
@@ -132,6 +137,7 @@ impl World {
     pub(super) async fn settle(&mut self) {
         self.note("the trouble is over");
         self.producer_faults.clear();
+        self.mock.clear_faults();
         for member in self.members.values() {
             member.faults.clear();
             member.node.thaw();
@@ -139,7 +145,10 @@ impl World {
         self.frozen.clear();
         if let Some((stop, sender)) = self.sender.take() {
             drop(stop);
-            sender.await.unwrap();
+            // An outcome that never comes must not stop the run: the oracle counts what has none.
+            if let Ok(ended) = self.env.timeout(OUTCOMES_WITHIN, sender).await {
+                ended.unwrap();
+            }
         }
         let calm_from = self.env.now();
         while self.env.now() - calm_from < SETTLES_WITHIN {
@@ -181,7 +190,10 @@ impl World {
         let number = self.born;
         self.born += 1;
         let rate = 0.995 + self.env.random_f64() * 0.01;
-        let node = self.simulation.node(&format!("worker-{number}"), rate);
+        let node = self
+            .simulation
+            .node(&format!("worker-{number}"), rate)
+            .with_mistake(self.mistake);
         let skew = i64::try_from(self.env.random_below(120_000)).unwrap() - 60_000;
         node.set_wall_offset_ms(skew);
         let id = id.unwrap_or_else(|| format!("worker-{number}").parse().unwrap());
@@ -240,7 +252,10 @@ impl World {
     }
 
     fn start_producer(&mut self) {
-        let node = self.simulation.node("producer", 1.0);
+        let node = self
+            .simulation
+            .node("producer", 1.0)
+            .with_mistake(self.mistake);
         let (aws, faults) = self.aws(&node);
         self.producer_faults = faults;
         let producer = Producer::builder(&aws, self.stream.clone())
