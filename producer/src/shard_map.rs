@@ -78,8 +78,8 @@ impl ShardMap {
     }
 }
 
-/// When to fetch the map. It is fetched at the start, when a record lands where the map did not
-/// say, and when it has grown old while records flow; never while nothing happens.
+/// When to fetch the map: at the start, when a record lands where the map did not say, and when the
+/// map has grown old. That nobody needs one while no record is under way, the caller knows.
 #[derive(Debug)]
 pub(crate) struct Refresh {
     max_age: Duration,
@@ -153,12 +153,14 @@ impl Refresh {
         self.due = Some(next);
     }
 
-    /// When the next fetch is to begin, if that is known and none runs.
+    /// When the next fetch is to begin, for those who use the map; `None` while one runs.
     pub(crate) fn due(&self) -> Option<Instant> {
         if self.running.is_some() {
             return None;
         }
-        self.due
+        let old = self.fetched_at.map(|at| at + self.max_age);
+        let old = old.map(|at| self.not_before.map_or(at, |limit| limit.max(at)));
+        self.due.into_iter().chain(old).min()
     }
 }
 
@@ -301,7 +303,7 @@ pub(crate) mod tests {
         assert!(refresh.begin(now));
         assert!(!refresh.begin(now));
         refresh.succeeded(now);
-        assert_eq!(refresh.due(), None, "nothing is due while nothing happens");
+        assert_eq!(refresh.due(), Some(now + Duration::from_secs(60)));
 
         refresh.need(now);
         refresh.need(now);
@@ -314,15 +316,18 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_map_grows_old_only_for_those_who_use_it() {
+    fn a_map_is_fetched_again_when_it_has_grown_old() {
         let now = Env::system().now();
         let mut refresh = Refresh::new(Duration::from_secs(60), now);
         assert!(refresh.begin(now));
         refresh.succeeded(now);
         assert!(!refresh.begin(now + Duration::from_secs(59)));
+        let old = now + Duration::from_secs(60);
+        assert_eq!(refresh.due(), Some(old));
+        assert!(refresh.begin(old));
         assert_eq!(refresh.due(), None);
-        assert!(refresh.begin(now + Duration::from_secs(60)));
-        refresh.failed(now, Duration::from_secs(1));
-        assert_eq!(refresh.due(), Some(now + Duration::from_secs(1)));
+        refresh.failed(old, Duration::from_secs(1));
+        assert_eq!(refresh.due(), Some(old + Duration::from_secs(1)));
+        assert!(!refresh.begin(old));
     }
 }

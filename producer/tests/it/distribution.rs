@@ -174,6 +174,8 @@ async fn a_stream_that_becomes_auto_is_noticed_where_records_land() {
 
     auto.store(true, Ordering::Relaxed);
     spread(&world);
+    let slow = Fault::Delay(Duration::from_secs(2));
+    world.faults.on("ListShards", 1, slow);
     let deliveries = send_all(&producer, 0..50).await;
     assert_all_readable(&world, deliveries, 0).await;
     let stats = producer.stats();
@@ -181,7 +183,11 @@ async fn a_stream_that_becomes_auto_is_noticed_where_records_land() {
         stats.aggregation_off,
         Some(AggregationOff::AutoDistribution)
     );
-    assert!(stats.wrong_shard_resends > 0);
+    let resends = stats.wrong_shard_resends;
+    assert!(
+        (1..=5).contains(&resends),
+        "{resends}: once it is known why"
+    );
     assert!(!any_aggregated(send_all(&producer, 0..50).await).await);
 }
 

@@ -1,12 +1,14 @@
 //! Splits and merges under way. The oracle is the KCL's rule: an aggregate of which one member lies
 //! outside the shard is not read.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use shardwise_client::transport::Fault;
 use shardwise_producer::{DeliveryErrorKind, Written};
 
-use crate::support::{World, assert_all_readable, send_all};
+use crate::support::{World, assert_all_readable, record, refusal, send_all};
 
 #[tokio::test(start_paused = true)]
 async fn an_aggregate_that_a_split_has_torn_is_sent_again_whole() {
@@ -133,33 +135,69 @@ async fn two_generations_of_splits_at_once_are_survived() {
     assert!(receipts.iter().all(|it| it.shard_id.number() > Some(2)));
 }
 
+/// Where an aggregate may be while the map changes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Place {
+    Lingering,
+    WaitingForACall,
+    WaitingForARetry,
+}
+
 #[tokio::test(start_paused = true)]
 async fn aggregates_that_were_not_sent_are_packed_anew_when_the_map_changes() {
-    let world = World::new(1);
-    let producer = world
-        .builder()
-        .shard_map_refresh(Duration::from_secs(2))
-        .linger(Duration::from_secs(1))
-        .build()
-        .unwrap();
-    let deliveries = send_all(&producer, 0..50).await;
-    assert_all_readable(&world, deliveries, 0).await;
-    world.split(0).await;
-    world.sleep_ms(1_000).await;
-
-    // Held back by throttles until the map has been fetched anew, and one that lingers.
-    world.faults.on("PutRecords", 1, Fault::Throttle);
-    let mut deliveries = send_all(&producer, 100..150).await;
-    world.until(|| world.faults.left() == 0).await;
-    world.faults.on("PutRecords", 20, Fault::Throttle);
-    deliveries.extend(send_all(&producer, 150..200).await);
-    let receipts = assert_all_readable(&world, deliveries, 100).await;
-    assert_eq!(
-        producer.stats().wrong_shard_resends,
-        0,
-        "no torn aggregate was sent"
-    );
-    assert!(receipts.iter().all(|it| !it.maybe_duplicate));
+    for place in [
+        Place::Lingering,
+        Place::WaitingForACall,
+        Place::WaitingForARetry,
+    ] {
+        let world = World::new(1);
+        let linger = match place {
+            Place::Lingering => Duration::from_secs(8),
+            Place::WaitingForACall | Place::WaitingForARetry => Duration::from_millis(100),
+        };
+        let builder = world
+            .builder()
+            .shard_map_refresh(Duration::from_secs(5))
+            .linger(linger)
+            .max_requests_in_flight(1);
+        let producer = world.ready(builder).await;
+        let throttled = Arc::new(AtomicBool::new(false));
+        world.tamper.answer("PutRecords", {
+            let throttled = throttled.clone();
+            move |_| {
+                let throttled = throttled.load(Ordering::Relaxed);
+                throttled.then(|| refusal("ProvisionedThroughputExceededException"))
+            }
+        });
+        match place {
+            Place::Lingering => {}
+            Place::WaitingForACall => {
+                let slow = Fault::Delay(Duration::from_secs(9));
+                world.faults.on("PutRecords", 1, slow);
+                drop(producer.send(record(0)).await.unwrap());
+                world.sleep_ms(200).await;
+            }
+            Place::WaitingForARetry => throttled.store(true, Ordering::Relaxed),
+        }
+        let deliveries = send_all(&producer, 100..150).await;
+        world.sleep_ms(200).await;
+        world.split(0).await;
+        // A record that comes when the map has grown old has it fetched.
+        world.sleep_ms(5_000).await;
+        drop(producer.send(record(1)).await.unwrap());
+        world
+            .until(|| producer.stats().shard_map_refreshes == 2)
+            .await;
+        throttled.store(false, Ordering::Relaxed);
+        let receipts = assert_all_readable(&world, deliveries, 100).await;
+        assert!(receipts.iter().all(|it| it.aggregated));
+        assert!(receipts.iter().all(|it| !it.maybe_duplicate));
+        assert_eq!(
+            producer.stats().wrong_shard_resends,
+            0,
+            "{place:?}: no torn aggregate was sent"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
