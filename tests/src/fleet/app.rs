@@ -42,6 +42,7 @@ impl Style {
 /// The processor of one shard.
 pub(super) struct App {
     shard: ShardId,
+    node: String,
     worker: String,
     style: Style,
     oracle: Oracle,
@@ -54,14 +55,16 @@ pub(super) struct App {
 impl App {
     pub(super) fn new(
         shard: &ShardInfo,
-        worker: &str,
+        (node, worker): (&str, &str),
         style: Style,
         oracle: Oracle,
         env: Env,
     ) -> Self {
-        let (shard, worker) = (shard.shard_id.clone(), worker.to_owned());
+        let (node, worker) = (node.to_owned(), worker.to_owned());
+        let shard = shard.shard_id.clone();
         Self {
             shard,
+            node,
             worker,
             style,
             oracle,
@@ -101,6 +104,7 @@ impl App {
 impl RecordProcessor for App {
     async fn process(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
         self.calls += 1;
+        self.oracle.batch_begins(&self.node, &self.shard);
         if self.style == Style::Slow && self.calls % 4 == 0 {
             self.env
                 .sleep(Duration::from_millis(self.env.random_below(5_000)))

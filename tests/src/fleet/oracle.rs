@@ -4,7 +4,8 @@
 //! |---|---|
 //! | LOST | when a checkpoint reaches the table, every record up to it has been processed by somebody |
 //! | BACKWARDS | a checkpoint in the table never decreases |
-//! | FENCE | only the incarnation that holds a lease changes its checkpoint |
+//! | FENCE | only the node that claimed a lease changes its checkpoint |
+//! | OVERLAP | a worker whose lease was taken a failover ago is handed no batch |
 //! | ORDER | first deliveries of a key follow the stored order; no child before its parents' end |
 //! | FALSE LOSS | a holder whose writes arrive is not told that it lost its lease |
 //! | ORPHAN | without faults, no shard is left without a reader for long |
@@ -31,6 +32,9 @@ pub(super) type Id = (u64, u64);
 
 /// A holder that wrote to its lease within this time has not lost it by the clock.
 const SURELY_VALID: Duration = Duration::from_secs(5);
+
+/// A lease that another took this long ago has run out on any clock: the failover time.
+const SURELY_LOST: Duration = Duration::from_secs(10);
 
 /// Without faults: one and a half failovers of 10 s and 2 s, and before that a call that hung when
 /// the trouble ended, until its own limit of 10 s.
@@ -61,6 +65,8 @@ pub(super) enum Checkpoint {
 struct Lease {
     row: Row,
     written: Instant,
+    /// The node that took it last, and when.
+    claimed: Option<(String, Instant)>,
     /// When the row was made with LATEST: what was stored before is not expected.
     latest_from: Option<Instant>,
 }
@@ -219,7 +225,7 @@ impl Oracle {
     }
 
     /// The table holds this row now.
-    pub(super) fn row(&self, shard: &ShardId, row: Row, created: bool) {
+    pub(super) fn row(&self, node: &str, shard: &ShardId, row: Row, created: bool) {
         let now = self.env.now();
         let mut state = self.lock();
         let before = state
@@ -231,9 +237,16 @@ impl Oracle {
             Some(lease) if !created => lease.latest_from,
             _ => (row.checkpoint == Checkpoint::Latest).then_some(now),
         };
+        let claimed = match state.leases.get(shard) {
+            _ if row.incarnation.is_none() => None,
+            Some(lease) if lease.row.incarnation == row.incarnation => lease.claimed.clone(),
+            _ => Some((node.to_owned(), now)),
+        };
+        let claimer = claimed.as_ref().map(|(node, _)| node.clone());
         let lease = Lease {
             row: row.clone(),
             written: now,
+            claimed,
             latest_from,
         };
         state.leases.insert(shard.clone(), lease);
@@ -247,12 +260,31 @@ impl Oracle {
             );
             self.violation(&mut state, "BACKWARDS", &text);
         }
-        if before.incarnation.is_none() || before.incarnation != row.incarnation {
-            let text = format!("{shard}: {:?} of {row:?} after {before:?}", row.checkpoint);
+        if before.incarnation.is_none()
+            || before.incarnation != row.incarnation
+            || claimer.as_deref() != Some(node)
+        {
+            let text = format!("{shard}: {row:?} by {node} after {before:?} of {claimer:?}");
             self.violation(&mut state, "FENCE", &text);
         }
         if let Some(text) = state.lost_before(shard, &row.checkpoint) {
             self.violation(&mut state, "LOST", &text);
+        }
+    }
+
+    /// A processor is handed a batch.
+    pub(super) fn batch_begins(&self, node: &str, shard: &ShardId) {
+        let mut state = self.lock();
+        let claimed = state
+            .leases
+            .get(shard)
+            .and_then(|lease| lease.claimed.clone());
+        if let Some((claimer, since)) = claimed
+            && claimer != node
+            && self.env.now() - since > SURELY_LOST
+        {
+            let text = format!("{node} goes on with {shard}, which {claimer} has");
+            self.violation(&mut state, "OVERLAP", &text);
         }
     }
 
@@ -261,6 +293,7 @@ impl Oracle {
         let mut state = self.lock();
         state.deliveries += 1;
         let (shard, number, sub) = place;
+        state.reads.insert(shard.clone(), self.env.now());
         let parents_done = state.shards[&shard].0.parents().all(|parent| {
             let lease = state.leases.get(parent);
             lease.is_none_or(|lease| lease.row.checkpoint == Checkpoint::ShardEnd)

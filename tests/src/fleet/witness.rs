@@ -68,7 +68,7 @@ impl Transport for Witness {
                 .oracle
                 .exchanged(&self.node, &target, parts.status.as_u16());
             if parts.status.is_success() {
-                self.sight.saw(&target, &asked, &answered).await;
+                self.sight.saw(&self.node, &target, &asked, &answered).await;
             }
             Ok(http::Response::from_parts(parts, Body::full(answered)))
         })
@@ -76,7 +76,7 @@ impl Transport for Witness {
 }
 
 impl Sight {
-    async fn saw(&self, target: &str, asked: &[u8], answered: &[u8]) {
+    async fn saw(&self, node: &str, target: &str, asked: &[u8], answered: &[u8]) {
         let json = |bytes: &[u8]| -> Value { serde_json::from_slice(bytes).unwrap_or_default() };
         match target.rsplit('.').next().unwrap_or_default() {
             "PutRecords" => self.put_records(&json(asked), &json(answered)).await,
@@ -87,11 +87,11 @@ impl Sight {
             "GetRecords" => self.get_records(&json(asked), &json(answered)),
             "UpdateItem" => {
                 let shard = &json(asked)["Key"]["leaseKey"]["S"];
-                self.row(text(shard), &json(answered)["Attributes"], false);
+                self.row(node, text(shard), &json(answered)["Attributes"], false);
             }
             "PutItem" => {
                 let item = &json(asked)["Item"];
-                self.row(text(&item["leaseKey"]["S"]), item, true);
+                self.row(node, text(&item["leaseKey"]["S"]), item, true);
             }
             _ => {}
         }
@@ -152,7 +152,7 @@ impl Sight {
         }
     }
 
-    fn row(&self, shard: &str, item: &Value, created: bool) {
+    fn row(&self, node: &str, shard: &str, item: &Value, created: bool) {
         let Ok(shard) = shard.parse::<ShardId>() else {
             return;
         };
@@ -167,6 +167,7 @@ impl Sight {
         let owner = attribute("leaseOwner", "S");
         let incarnation = attribute("incarnation", "S").filter(|text| text != "0");
         self.oracle.row(
+            node,
             &shard,
             Row {
                 owner,

@@ -205,11 +205,20 @@ impl World {
         } else {
             InitialPosition::TrimHorizon
         };
-        let (oracle, env, name) = (self.oracle().clone(), node.env(), id.to_string());
+        let (oracle, env) = (self.oracle().clone(), node.env());
+        let names = (node.name().to_owned(), id.to_string());
         let worker = Worker::builder(&aws, self.application.clone(), self.stream.clone())
             .worker_id(id.clone())
             .initial_position(position)
-            .build(move |shard| App::new(shard, &name, style, oracle.clone(), env.clone()))
+            .build(move |shard| {
+                App::new(
+                    shard,
+                    (&names.0, &names.1),
+                    style,
+                    oracle.clone(),
+                    env.clone(),
+                )
+            })
             .unwrap();
         let task = node.env().spawn(worker.run_until(pending::<()>()));
         self.note(&format!("worker {number} starts as {id}, {style:?}"));
