@@ -26,11 +26,14 @@ const POOL_MAX_IDLE_PER_HOST: usize = 64;
 /// Finds dead peers (a lost NAT entry, a vanished host) under a long poll.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// What TLS servers may choose from, the preferred one first.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
 /// HTTP over TCP and TLS, by reqwest.
 ///
-/// HTTP/1.1 or HTTP/2 as the server negotiates; TLS by rustls with the platform's certificate
-/// verifier. `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are honoured. Redirects are not followed
-/// and nothing is tried again here.
+/// HTTP/1.1, or HTTP/2 where a TLS server chooses it; plain text is always HTTP/1.1. TLS by rustls
+/// with the platform's certificate verifier. `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are
+/// honoured. Redirects are not followed and nothing is tried again here.
 #[derive(Debug, Clone)]
 pub struct Http(reqwest::Client);
 
@@ -106,7 +109,10 @@ fn tls_config(ca_bundle: Option<&[u8]>) -> Result<rustls::ClientConfig, ConfigEr
                 .with_custom_certificate_verifier(std::sync::Arc::new(verifier))
         }
     };
-    Ok(builder.with_no_client_auth())
+    let mut config = builder.with_no_client_auth();
+    // reqwest adds nothing to a configuration that it is given ready-made.
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+    Ok(config)
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
