@@ -17,7 +17,6 @@ use crate::config::Settings;
 use crate::delivery::{Batch, Delivery, Ledger};
 use crate::error::SendErrorKind;
 use crate::producer::Unsent;
-use crate::record;
 use crate::room::{Room, Ticket};
 use crate::stats::Stats;
 
@@ -51,6 +50,7 @@ pub(crate) struct Core {
     pub(crate) phase: Phase,
     room: Room,
     barrier: Barrier,
+    /// What only grows, and the gauge of aggregation.
     pub(crate) stats: Stats,
     routing: Routing,
     /// By shard, in the order of the map; empty unless records are aggregated.
@@ -132,7 +132,6 @@ impl Core {
     pub(crate) fn accept(&mut self, record: UserRecord, now: impl Fn() -> Instant) -> Accepted {
         self.barrier.accepted();
         self.stats.user_records_accepted += 1;
-        self.stats.outstanding_bytes += record::size(&record);
         if matches!(self.routing, Routing::Unknown) {
             return self.hold(record, now());
         }
@@ -257,6 +256,13 @@ impl Core {
         self.barrier.outstanding()
     }
 
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = self.stats.clone();
+        stats.outstanding_records = self.outstanding();
+        stats.outstanding_bytes = self.room.bytes_taken();
+        stats
+    }
+
     // What the engine does.
 
     /// Takes what is sealed, and what is due now or soon.
@@ -336,7 +342,6 @@ impl Core {
         records: usize,
         bytes: usize,
     ) -> (Vec<Waker>, bool) {
-        self.stats.outstanding_bytes = self.stats.outstanding_bytes.saturating_sub(bytes);
         let over = self.barrier.settled(epoch, records);
         (self.room.give_back(bytes, records), over)
     }
@@ -357,6 +362,7 @@ mod tests {
     use shardwise_env::Env;
 
     use super::*;
+    use crate::record;
     use crate::shard_map::tests::Stream;
 
     const MS: Duration = Duration::from_millis(1);

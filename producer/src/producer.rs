@@ -235,9 +235,7 @@ impl Producer {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let shared = &*self.0.shared;
-        let core = shared.lock();
-        let mut stats = core.stats.clone();
-        stats.outstanding_records = core.outstanding();
+        let mut stats = shared.lock().stats();
         stats.failures_unheeded = shared.ledger.unheeded.load(Ordering::Relaxed);
         stats
     }

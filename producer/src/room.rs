@@ -10,6 +10,7 @@ use std::task::{Poll, Waker};
 /// What is left of the room, and who waits.
 #[derive(Debug)]
 pub(crate) struct Room {
+    bytes: usize,
     bytes_left: usize,
     records_left: usize,
     next_ticket: u64,
@@ -33,6 +34,7 @@ struct Waiting {
 impl Room {
     pub(crate) fn new(bytes: usize, records: usize) -> Self {
         Self {
+            bytes,
             bytes_left: bytes,
             records_left: records,
             next_ticket: 0,
@@ -53,6 +55,11 @@ impl Room {
         let waiting = Waiting { bytes, waker: None };
         self.waiting.insert(ticket, waiting);
         ticket
+    }
+
+    /// Bytes that are taken, those included that are held for waiters.
+    pub(crate) fn bytes_taken(&self) -> usize {
+        self.bytes - self.bytes_left
     }
 
     /// Whether somebody waits.

@@ -30,7 +30,8 @@ pub struct Stats {
     pub shard_map_refreshes: u64,
     /// User records accepted and not settled (the KPL's `getOutstandingRecordsCount`).
     pub outstanding_records: usize,
-    /// Bytes of those, partition keys included.
+    /// Room that is taken: the bytes of those, partition keys included, and of records that have
+    /// just been let in.
     pub outstanding_bytes: usize,
     /// Why records are not aggregated, if they are not.
     pub aggregation_off: Option<AggregationOff>,
