@@ -1,4 +1,13 @@
 //! The `shardwise` command.
+//!
+//! Standard output carries data, standard error what is said about it; whatever goes wrong is one
+//! line there and an exit code other than 0.
+
+mod connect;
+mod consume;
+mod output;
+mod produce;
+mod signals;
 
 use std::io;
 use std::process::ExitCode;
@@ -20,16 +29,19 @@ struct Args {
 enum Command {
     /// Run Kinesis and DynamoDB in one process, for tests and for a laptop
     Mock(MockArgs),
+    /// Send the lines of a file, or of standard input, as records
+    Produce(produce::ProduceArgs),
+    /// Print a stream's records, sharing its shards with the other workers of an application
+    Consume(consume::ConsumeArgs),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let args = Args::parse();
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::from_default_env())
         .with_writer(io::stderr)
         .init();
-    match run(args.command).await {
+    match start(args.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("shardwise: {error:#}");
@@ -38,10 +50,33 @@ async fn main() -> ExitCode {
     }
 }
 
+fn start(command: Command) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("could not start the runtime")?;
+    let result = runtime.block_on(run(command));
+    // Dropping the runtime would wait for a thread that is stuck in a write to a pipe which nobody
+    // reads: then a second ctrl-c could not end the program.
+    runtime.shutdown_background();
+    result
+}
+
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Mock(args) => {
-            shardwise_mock::cli::run(args).await.context("the mock could not run")
-        }
+        Command::Mock(args) => shardwise_mock::cli::run(args)
+            .await
+            .context("the mock could not run"),
+        Command::Produce(args) => produce::run(args).await,
+        Command::Consume(args) => consume::run(args).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_arguments_is_consistent() {
+        Args::command().debug_assert();
     }
 }

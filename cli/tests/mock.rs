@@ -5,16 +5,28 @@ use std::process::{Child, Command, Stdio};
 
 fn shardwise() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shardwise"));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
 /// A mock on a free port, and the address of its ready line.
 fn start() -> (Child, String) {
-    let mut child = shardwise().args(["mock", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+    let mut child = shardwise()
+        .args(["mock", "--listen", "127.0.0.1:0"])
+        .spawn()
+        .unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim_end().strip_prefix("ready http://").unwrap().to_owned();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let address = line
+        .trim_end()
+        .strip_prefix("ready http://")
+        .unwrap()
+        .to_owned();
     (child, address)
 }
 
@@ -22,7 +34,10 @@ fn start() -> (Child, String) {
 fn it_says_when_it_is_ready_and_sigterm_ends_it_with_code_0() {
     let (mut child, address) = start();
     std::net::TcpStream::connect(&address).unwrap();
-    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let killed = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status()
+        .unwrap();
     assert!(killed.success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
@@ -30,7 +45,10 @@ fn it_says_when_it_is_ready_and_sigterm_ends_it_with_code_0() {
 #[test]
 fn a_taken_port_is_one_line_and_exit_code_1() {
     let (mut first, address) = start();
-    let second = shardwise().args(["mock", "--listen", &address]).output().unwrap();
+    let second = shardwise()
+        .args(["mock", "--listen", &address])
+        .output()
+        .unwrap();
     first.kill().unwrap();
     first.wait().unwrap();
     assert_eq!(second.status.code(), Some(1));
@@ -60,6 +78,9 @@ fn it_tells_its_version() {
     for arguments in [&["--version"][..], &["mock", "--version"][..]] {
         let output = shardwise().args(arguments).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.contains(env!("CARGO_PKG_VERSION")), "{arguments:?}: {text}");
+        assert!(
+            text.contains(env!("CARGO_PKG_VERSION")),
+            "{arguments:?}: {text}"
+        );
     }
 }

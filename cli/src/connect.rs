@@ -1,0 +1,58 @@
+//! Which service is spoken to, and as whom: the environment variables that AWS tools share, and two
+//! options that go before them.
+
+use anyhow::anyhow;
+use shardwise_client::{Aws, ConfigErrorKind};
+
+/// Where the service is.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct AwsArgs {
+    /// Region, such as eu-west-1; without it AWS_REGION or AWS_DEFAULT_REGION
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+
+    /// URL of all services, as the mock has one; without it AWS_ENDPOINT_URL and its forms for one
+    /// service, or else AWS's own
+    #[arg(long, value_name = "URL")]
+    endpoint_url: Option<String>,
+}
+
+impl AwsArgs {
+    /// The handle that everything starts from. No call is made yet.
+    ///
+    /// # Errors
+    /// If something is missing or wrong. Where the library would name its own functions, what a
+    /// user of the command can do is named instead.
+    pub(crate) fn connect(&self) -> anyhow::Result<Aws> {
+        let mut builder = Aws::builder().from_env()?;
+        if let Some(region) = &self.region {
+            builder = builder.region(region);
+        }
+        if let Some(url) = &self.endpoint_url {
+            builder = builder.endpoint_url(url);
+        }
+        builder.build().map_err(|error| match error.kind() {
+            ConfigErrorKind::MissingRegion => {
+                anyhow!("no region: give --region, or set AWS_REGION or AWS_DEFAULT_REGION")
+            }
+            ConfigErrorKind::MissingCredentials => {
+                anyhow!("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+            }
+            ConfigErrorKind::ProfileUnsupported => anyhow!(
+                "AWS_PROFILE is set, but profile files are not read here: set AWS_ACCESS_KEY_ID and \
+                 AWS_SECRET_ACCESS_KEY"
+            ),
+            _ => error.into(),
+        })
+    }
+}
+
+/// What every command that calls the service says at the end of its help.
+pub(crate) const ENVIRONMENT_HELP: &str = "\
+Environment:
+  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN   credentials (the mock takes any)
+  AWS_REGION, AWS_DEFAULT_REGION                                region
+  AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KINESIS, .._DYNAMODB       where the services are
+  AWS_CA_BUNDLE, HTTPS_PROXY, NO_PROXY                          the way to them
+  RUST_LOG                                                      log on standard error: warn, info, ..";
