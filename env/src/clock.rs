@@ -1,9 +1,13 @@
-//! A node's two clocks, both derived from tokio's, which may be paused.
+//! A node's two clocks, both derived from tokio's, which may be paused, or moved by hand.
 
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
+
+use crate::manual::Timers;
 
 /// The finest step of tokio's timers.
 const TICK: Duration = Duration::from_millis(1);
@@ -14,6 +18,8 @@ pub(crate) enum Clock {
     System,
     /// Both clocks run at `rate` from a fixed start.
     Simulated(SimulatedClock),
+    /// Both clocks stand still until they are moved.
+    Manual(Arc<Timers>),
 }
 
 pub(crate) struct SimulatedClock {
@@ -32,11 +38,21 @@ impl Clock {
         Self::System
     }
 
+    /// Both clocks begin at the present and run so many times as fast.
+    pub(crate) fn scaled(rate: NonZeroU32) -> Self {
+        Self::Simulated(SimulatedClock {
+            origin: tokio_now(),
+            epoch: system_now(),
+            rate: f64::from(rate.get()),
+            wall_offset_ms: AtomicI64::new(0),
+        })
+    }
+
     pub(crate) fn now(&self) -> Instant {
-        let now = tokio_now();
         match self {
-            Self::System => now,
-            Self::Simulated(clock) => clock.local(now),
+            Self::System => tokio_now(),
+            Self::Simulated(clock) => clock.local(tokio_now()),
+            Self::Manual(timers) => timers.now(),
         }
     }
 
@@ -53,6 +69,7 @@ impl Clock {
                     wall - distance
                 }
             }
+            Self::Manual(timers) => timers.wall_now(),
         }
     }
 
@@ -69,6 +86,7 @@ impl Clock {
                     tokio_sleep_until(wake).await;
                 }
             }
+            Self::Manual(timers) => timers.sleep_until(deadline).await,
         }
     }
 }

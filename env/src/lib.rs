@@ -7,6 +7,8 @@
 //! - [`Simulation`] runs any number of nodes on one paused tokio clock. Each [`Node`] has a clock
 //!   rate, a wall clock offset and a seeded generator, and can be frozen (as by SIGSTOP), thawed
 //!   and killed. The same seed replays the same run.
+//! - [`Env::scaled`] runs faster than the world, and [`ManualClock`] stands still until it is
+//!   moved: for a server on a real socket, whose hours must pass in a test of a second.
 //!
 //! It does not know HTTP: latency, loss and partitions are the transport's.
 //!
@@ -30,10 +32,12 @@
 //! ```
 
 mod clock;
+mod manual;
 mod simulation;
 mod task;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -42,6 +46,7 @@ use rand::{RngCore as _, SeedableRng as _};
 pub use tokio::time::Instant;
 
 use crate::clock::Clock;
+pub use crate::manual::ManualClock;
 pub use crate::simulation::{Node, Simulation};
 pub use crate::task::{Task, TaskError};
 
@@ -72,12 +77,43 @@ impl Env {
     /// Under a paused tokio clock the monotonic time follows that clock.
     #[must_use]
     pub fn system() -> Self {
+        Self::with_clock(Clock::system())
+    }
+
+    /// Both clocks begin at the present and run `rate` times as fast as the operating system's: a
+    /// minute of this [`Env`] takes `60 / rate` seconds. Sleeps end on tokio's ticks of a
+    /// millisecond, so up to `rate` milliseconds late by these clocks.
+    ///
+    /// ```
+    /// use std::num::NonZeroU32;
+    /// use std::time::Duration;
+    /// use shardwise_env::Env;
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    /// # runtime.block_on(async {
+    /// let env = Env::scaled(NonZeroU32::new(3600).unwrap());
+    /// env.sleep(Duration::from_secs(60)).await; // takes 17 ms
+    /// # });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn scaled(rate: NonZeroU32) -> Self {
+        Self::with_clock(Clock::scaled(rate))
+    }
+
+    fn with_clock(clock: Clock) -> Self {
+        Self::of(clock, SmallRng::from_os_rng())
+    }
+
+    fn seeded(clock: Clock, seed: u64) -> Self {
+        Self::of(clock, SmallRng::seed_from_u64(seed))
+    }
+
+    fn of(clock: Clock, rng: SmallRng) -> Self {
         Self(Arc::new(Inner {
-            clock: Clock::system(),
-            rng: Mutex::new(SmallRng::from_os_rng()),
+            clock,
+            rng: Mutex::new(rng),
             fate: None,
-            #[cfg(feature = "planted-mistakes")]
-            planted: None,
         }))
     }
 
@@ -201,12 +237,12 @@ impl Env {
 
 impl fmt::Debug for Env {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.0.fate.is_some() {
-            "Env(simulated)"
-        } else {
-            "Env(system)"
-        };
-        f.write_str(kind)
+        f.write_str(match (&self.0.clock, &self.0.fate) {
+            (Clock::System, _) => "Env(system)",
+            (Clock::Simulated(_), None) => "Env(scaled)",
+            (Clock::Simulated(_), Some(_)) => "Env(simulated)",
+            (Clock::Manual(_), _) => "Env(manual)",
+        })
     }
 }
 
