@@ -1,5 +1,6 @@
 //! The mock as a program: `shardwise-mock`, and `shardwise mock`, which is the same.
 
+use std::fmt;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use shardwise_env::Env;
 use shardwise_types::StreamName;
 
+use crate::auth::KeyPairs;
 use crate::mock::{CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_SHARD_LIMIT, Mock};
 use crate::server::ListenError;
 
@@ -54,9 +56,45 @@ pub struct MockArgs {
     )]
     pub create_stream: Vec<NewStream>,
 
+    /// Verify the signature of every request: any access key id, with the secret of --secret
+    #[arg(long, env = "SHARDWISE_MOCK_VERIFY_SIGNATURES")]
+    pub verify_signatures: bool,
+
+    /// The secret access key that --verify-signatures takes
+    #[arg(
+        long,
+        env = "SHARDWISE_MOCK_SECRET",
+        default_value = DEFAULT_SECRET,
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    pub secret: Secret,
+
     /// Make ids and tokens repeatable
     #[arg(long, env = "SHARDWISE_MOCK_SEED", value_name = "N")]
     pub seed: Option<u64>,
+}
+
+/// A secret access key, which is not shown.
+///
+/// ```
+/// use shardwise_mock::cli::Secret;
+///
+/// assert_eq!(format!("{:?}", Secret::from("wJalr".to_owned())), "<redacted>");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl From<String> for Secret {
+    fn from(secret: String) -> Self {
+        Self(secret)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<redacted>")
+    }
 }
 
 /// A stream to begin with: `NAME:SHARDS`.
@@ -130,6 +168,9 @@ pub async fn run(args: MockArgs) -> Result<(), RunError> {
     if let Some(seed) = args.seed {
         builder = builder.seed(seed);
     }
+    if args.verify_signatures {
+        builder = builder.verify_signatures(KeyPairs::any_id(args.secret.0));
+    }
     let mock = builder.build();
     for stream in &args.create_stream {
         mock.create_stream(&stream.name, stream.shards)?;
@@ -181,6 +222,10 @@ impl EndSignals {
         let _ = tokio::signal::ctrl_c().await;
     }
 }
+
+/// The secret access key that `--verify-signatures` takes unless it is told another: what tutorials
+/// of local backends set.
+pub const DEFAULT_SECRET: &str = "test";
 
 fn account(text: &str) -> Result<String, String> {
     if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {

@@ -6,6 +6,10 @@
 //! sequence numbers; what it does not implement it refuses as the service refuses an unknown
 //! operation.
 //!
+//! Signatures must be there and are not verified, unless [`MockBuilder::verify_signatures`] or
+//! `--verify-signatures` says so: the program then takes any access key id with the secret `test`,
+//! or that of `--secret` (`SHARDWISE_MOCK_SECRET`).
+//!
 //! ```
 //! use shardwise_mock::Mock;
 //!
@@ -34,6 +38,7 @@ mod operation;
 mod server;
 mod service;
 
+pub use crate::auth::KeyPairs;
 pub use crate::body::ResponseBody;
 pub use crate::control::{EntryFault, Fault, Rule};
 pub use crate::mock::{

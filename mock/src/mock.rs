@@ -7,6 +7,7 @@ use std::time::Duration;
 use shardwise_env::Env;
 use shardwise_types::StreamName;
 
+use crate::auth::{KeyPairs, Verifier};
 use crate::clock::{Clock, Now};
 use crate::control::{Control, Rule};
 use crate::dynamodb::DynamoDb;
@@ -38,6 +39,7 @@ struct Inner {
     clock: Clock,
     ids: Ids,
     control: Control,
+    verifier: Option<Verifier>,
     kinesis: Kinesis,
     dynamodb: DynamoDb,
 }
@@ -54,11 +56,12 @@ impl Mock {
         MockBuilder {
             env: None,
             account: DEFAULT_ACCOUNT.to_owned(),
-            region: DEFAULT_REGION.to_owned(),
+            region: None,
             shard_limit: DEFAULT_SHARD_LIMIT,
             state_delay: Duration::ZERO,
             seed: None,
             stale_reads: Duration::ZERO,
+            keys: None,
         }
     }
 
@@ -162,6 +165,11 @@ impl Mock {
         &self.0.control
     }
 
+    /// What signatures are checked against, if they are.
+    pub(crate) fn verifier(&self) -> Option<&Verifier> {
+        self.0.verifier.as_ref()
+    }
+
     pub(crate) fn kinesis(&self) -> &Kinesis {
         &self.0.kinesis
     }
@@ -203,11 +211,12 @@ pub struct CreateStreamError {
 pub struct MockBuilder {
     env: Option<Env>,
     account: String,
-    region: String,
+    region: Option<String>,
     shard_limit: u32,
     state_delay: Duration,
     seed: Option<u64>,
     stale_reads: Duration,
+    keys: Option<KeyPairs>,
 }
 
 impl MockBuilder {
@@ -227,10 +236,12 @@ impl MockBuilder {
         }
     }
 
-    /// The region of ARNs and error texts; [`DEFAULT_REGION`] by default.
+    /// The region of ARNs and error texts; [`DEFAULT_REGION`] by default. Where
+    /// [signatures are verified](Self::verify_signatures), a mock that was given a region refuses
+    /// signatures for another, and one that was not takes any.
     pub fn region(self, region: impl Into<String>) -> Self {
         Self {
-            region: region.into(),
+            region: Some(region.into()),
             ..self
         }
     }
@@ -269,20 +280,64 @@ impl MockBuilder {
         }
     }
 
+    /// Verifies the signature of every request, in its header or in its query, with these keys;
+    /// by default a signature must only be there.
+    ///
+    /// Refused, as the service refuses them: an unknown access key id, a wrong secret, a request
+    /// that was changed after it was signed, and one that was signed more than fifteen minutes from
+    /// now by the mock's clock.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http_body_util::{BodyExt as _, Full};
+    /// use shardwise_mock::{KeyPairs, Mock};
+    /// use tower_service::Service as _;
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    /// # runtime.block_on(async {
+    /// let mock = Mock::builder()
+    ///     .verify_signatures(KeyPairs::any_id("test"))
+    ///     .build();
+    /// let request = http::Request::post("/")
+    ///     .header("x-amz-target", "Kinesis_20131202.ListStreams")
+    ///     .header("content-type", "application/x-amz-json-1.1")
+    ///     .header("x-amz-date", "20260101T000000Z")
+    ///     .header("authorization", "AWS4-HMAC-SHA256 Credential=a, SignedHeaders=host, Signature=0")
+    ///     .body(Full::new(Bytes::from_static(b"{}")))?;
+    /// let response = mock.service().call(request).await?;
+    /// assert_eq!(response.status(), 400);
+    /// let body = response.into_body().collect().await?.to_bytes();
+    /// assert!(body.starts_with(br#"{"__type":"IncompleteSignatureException""#));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn verify_signatures(self, keys: KeyPairs) -> Self {
+        Self {
+            keys: Some(keys),
+            ..self
+        }
+    }
+
     /// The backend.
     #[must_use]
     pub fn build(self) -> Mock {
         let env = self.env.unwrap_or_else(Env::system);
+        let verifier = self
+            .keys
+            .map(|keys| Verifier::new(keys, self.region.clone()));
+        let region = self.region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
         let seeds = Ids::new(self.seed.unwrap_or_else(|| env.random_u64()));
         Mock(Arc::new(Inner {
             clock: Clock::new(env.clone()),
             ids: Ids::new(seeds.draw()),
             control: Control::new(),
-            dynamodb: DynamoDb::new(env.clone(), &self.account, &self.region, self.state_delay)
+            verifier,
+            dynamodb: DynamoDb::new(env.clone(), &self.account, &region, self.state_delay)
                 .stale_reads(self.stale_reads),
             kinesis: Kinesis::new(Config {
                 account: self.account,
-                region: self.region,
+                region,
                 shard_limit: self.shard_limit,
                 state_delay: self.state_delay,
                 seed: seeds.draw(),

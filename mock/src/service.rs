@@ -18,7 +18,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tower_service::Service;
 
 use crate::answer::Answer;
-use crate::auth;
+use crate::auth::Claim;
 use crate::body::ResponseBody;
 use crate::control::{Effect, Fault};
 use crate::kinesis::{Failure, Value};
@@ -152,7 +152,7 @@ async fn kinesis(mock: &Mock, head: &Parts, target: &Target<'_>, body: &Bytes) -
     let Some(operation) = target.operation else {
         return refuse(&Failure::unknown_operation());
     };
-    if let Err(failure) = auth::check(&head.headers, head.uri.query()) {
+    if let Err(failure) = authenticate(mock, head, body, Api::Kinesis) {
         return refuse(&failure);
     }
     mock.control().count(operation);
@@ -195,7 +195,7 @@ async fn dynamodb(mock: &Mock, head: &Parts, target: &Target<'_>, body: &Bytes) 
     if content_type(head) != DYNAMODB_JSON {
         return Answer::unknown_content_type();
     }
-    if let Err(failure) = auth::check(&head.headers, head.uri.query()) {
+    if let Err(failure) = authenticate(mock, head, body, Api::DynamoDb) {
         let kind = format!("com.amazon.coral.service#{}", failure.kind);
         return refuse(failure.status, &kind, &failure.message.unwrap_or_default());
     }
@@ -242,6 +242,15 @@ async fn dynamodb(mock: &Mock, head: &Parts, target: &Target<'_>, body: &Bytes) 
             } => refuse(status, &kind, &message),
         },
         Some(Effect::Entries(_)) | None => perform(),
+    }
+}
+
+/// Refuses a request that is not signed, or that is signed wrongly where signatures count.
+fn authenticate(mock: &Mock, head: &Parts, body: &[u8], api: Api) -> Result<(), Failure> {
+    let claim = Claim::read(head)?;
+    match mock.verifier() {
+        Some(verifier) => verifier.verify(&claim, head, body, api, mock.now().wall_seconds()),
+        None => Ok(()),
     }
 }
 

@@ -102,6 +102,13 @@ fn every_flag_is_a_variable_too() {
     assert!(answer.contains(":123456789012:stream/b"), "{answer}");
 }
 
+#[test]
+fn it_verifies_signatures_where_it_is_told_to() {
+    let running = Running::start(program(&["--listen", "127.0.0.1:0", "--verify-signatures"]));
+    let answer = running.list_streams();
+    assert!(answer.contains("IncompleteSignatureException"), "{answer}");
+}
+
 fn failure(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = program(arguments).output().unwrap();
     (
