@@ -114,6 +114,8 @@ impl Env {
             clock,
             rng: Mutex::new(rng),
             fate: None,
+            #[cfg(feature = "planted-mistakes")]
+            planted: None,
         }))
     }
 

@@ -7,8 +7,11 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod determinism;
 mod official;
 mod oracle_dynamodb;
 mod oracle_kinesis;
+mod promises;
 mod simulation;
 mod sockets;
+mod teeth;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use shardwise_tests::fleet::{MISTAKES, Outcome, Setup, run};
+use shardwise_tests::fleet::{MISTAKES, Outcome, Setup, Store, run};
 
 /// Plays seeds of the fleet simulation
 #[derive(Debug, Parser)]
@@ -28,6 +28,9 @@ struct Args {
     /// Plant this mistake; any other word lists them
     #[arg(long)]
     bug: Option<String>,
+    /// Keep the leases in memory: faster, and less is witnessed
+    #[arg(long)]
+    memory: bool,
     /// Print the hash of each seed's trace
     #[arg(long)]
     hashes: bool,
@@ -76,6 +79,9 @@ fn main() -> ExitCode {
                     }
                     let mut setup = Setup::new(seed, Duration::from_secs(60 * args.minutes));
                     setup.mistake = mistake;
+                    if args.memory {
+                        setup.store = Store::Memory;
+                    }
                     let outcome = run(setup);
                     bar.suspend(|| report(&args, seed, &outcome));
                     add(&mut sums.lock().unwrap(), seed, &outcome);

@@ -9,7 +9,7 @@ use shardwise_consumer::{
 use shardwise_env::Env;
 use shardwise_types::ShardId;
 
-use super::oracle::{Id, Oracle, Place};
+use super::oracle::{Checkpoint, Id, Oracle, Place};
 
 /// How an application goes about its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub(super) struct App {
     oracle: Oracle,
     env: Env,
     calls: u64,
+    /// Whether a witness sees the checkpoints; else the oracle hears of them here.
+    witnessed: bool,
     /// Where `Behind` will checkpoint next.
     behind: Option<Position>,
 }
@@ -59,6 +61,7 @@ impl App {
         style: Style,
         oracle: Oracle,
         env: Env,
+        witnessed: bool,
     ) -> Self {
         let (node, worker) = (node.to_owned(), worker.to_owned());
         let shard = shard.shard_id.clone();
@@ -69,35 +72,25 @@ impl App {
             style,
             oracle,
             env,
+            witnessed,
             calls: 0,
             behind: None,
         }
     }
 
-    async fn checkpoint(
-        &mut self,
-        index: usize,
-        batch: &Batch,
-        checkpointer: &Checkpointer,
-    ) -> Result<(), BoxError> {
+    /// Where this style has a checkpoint after the record at `index`, if it has.
+    fn checkpoint_at(&mut self, index: usize, batch: &Batch) -> Option<Position> {
         let record = &batch.records()[index];
         let last = index + 1 == batch.records().len();
         match self.style {
-            Style::PerRecord => checkpointer.checkpoint(&record.position()).await?,
-            Style::PerBatch | Style::Slow | Style::Failing if last => {
-                checkpointer.checkpoint(batch.end()).await?;
-            }
-            Style::Rarely if last && self.calls % 7 == 0 => {
-                checkpointer.checkpoint(batch.end()).await?;
-            }
+            Style::PerRecord => Some(record.position()),
+            Style::PerBatch | Style::Slow | Style::Failing if last => Some(batch.end().clone()),
+            Style::Rarely if last && self.calls.is_multiple_of(7) => Some(batch.end().clone()),
             Style::Behind if index == batch.records().len() / 2 => {
-                if let Some(position) = self.behind.replace(record.position()) {
-                    checkpointer.checkpoint(&position).await?;
-                }
+                self.behind.replace(record.position())
             }
-            _ => {}
+            _ => None,
         }
-        Ok(())
     }
 }
 
@@ -122,17 +115,28 @@ impl RecordProcessor for App {
                 record.sub_sequence_number,
             );
             self.oracle
-                .delivered(&self.worker, parse(&record.data)?, place);
+                .delivered(&self.worker, parse(&record.data)?, place.clone());
             if self.style == Style::PerRecord {
                 self.env.sleep(Duration::from_millis(2)).await;
             }
-            self.checkpoint(index, &batch, checkpointer).await?;
+            if let Some(position) = self.checkpoint_at(index, &batch) {
+                checkpointer.checkpoint(&position).await?;
+                if !self.witnessed && self.style != Style::Behind {
+                    let checkpoint = Checkpoint::At(place.1, place.2);
+                    self.oracle.told(&self.node, &self.shard, checkpoint);
+                }
+            }
         }
         Ok(())
     }
 
     async fn shard_ended(&mut self, end: ShardEnd) -> Result<EndAcked, BoxError> {
-        Ok(end.checkpoint().await?)
+        let acked = end.checkpoint().await?;
+        if !self.witnessed {
+            let checkpoint = Checkpoint::ShardEnd;
+            self.oracle.told(&self.node, &self.shard, checkpoint);
+        }
+        Ok(acked)
     }
 
     async fn lease_lost(&mut self) {

@@ -28,6 +28,19 @@ pub struct Setup {
     pub trouble: Duration,
     /// A mistake that is planted in every node: one of [`MISTAKES`].
     pub mistake: Option<&'static str>,
+    /// Where the leases are.
+    pub store: Store,
+}
+
+/// Where a fleet keeps its leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Store {
+    /// In the mock's DynamoDB, through the real SDK: every write is witnessed.
+    #[default]
+    DynamoDb,
+    /// In memory: faster, and the oracle hears of a checkpoint only when the application does.
+    Memory,
 }
 
 impl Setup {
@@ -38,6 +51,7 @@ impl Setup {
             seed,
             trouble,
             mistake: None,
+            store: Store::default(),
         }
     }
 }
@@ -92,7 +106,7 @@ pub fn run(setup: Setup) -> Outcome {
         .expect("a runtime without I/O");
     runtime.block_on(async {
         let begin = Env::system().now();
-        let mut world = World::new(setup.seed, setup.mistake).await;
+        let mut world = World::new(setup).await;
         world.trouble(setup.trouble).await;
         world.settle().await;
         let mut outcome = world.outcome();

@@ -272,6 +272,27 @@ impl Oracle {
         }
     }
 
+    /// An application says that its checkpoint was accepted, where no witness sees the table.
+    pub(super) fn told(&self, node: &str, shard: &ShardId, checkpoint: Checkpoint) {
+        let row = Row {
+            owner: None,
+            incarnation: Some(node.to_owned()),
+            checkpoint,
+        };
+        let now = self.env.now();
+        let mut state = self.lock();
+        if let Some(text) = state.lost_before(shard, &row.checkpoint) {
+            self.violation(&mut state, "LOST", &text);
+        }
+        let lease = Lease {
+            row,
+            written: now,
+            claimed: None,
+            latest_from: None,
+        };
+        state.leases.insert(shard.clone(), lease);
+    }
+
     /// A processor is handed a batch.
     pub(super) fn batch_begins(&self, node: &str, shard: &ShardId) {
         let mut state = self.lock();

@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use shardwise_client::transport::{Conditions, Faults, Faulty};
 use shardwise_client::{Aws, Kinesis};
-use shardwise_consumer::{InitialPosition, Worker, WorkerError};
+use shardwise_consumer::{InitialPosition, MemoryLeaseStore, Worker, WorkerError};
 use shardwise_env::{Env, Node, Simulation, Task};
 use shardwise_mock::Mock;
 use shardwise_producer::{Producer, Record};
 use shardwise_types::{ApplicationName, StreamName, WorkerId};
 use tokio::sync::oneshot;
 
-use super::Outcome;
 use super::app::{App, Style};
 use super::oracle::Oracle;
 use super::witness::{Sight, Witness};
+use super::{Outcome, Setup, Store};
 
 const KEYS: u64 = 32;
 
@@ -52,6 +52,8 @@ struct Character {
 pub(super) struct World {
     simulation: Simulation,
     mistake: Option<&'static str>,
+    /// The leases, if they are not in DynamoDB.
+    leases: Option<MemoryLeaseStore>,
     pub(super) mock: Mock,
     network: Env,
     /// The one who looks on: its calls never fail.
@@ -70,7 +72,13 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) async fn new(seed: u64, mistake: Option<&'static str>) -> Self {
+    pub(super) async fn new(setup: Setup) -> Self {
+        let Setup {
+            seed,
+            mistake,
+            store,
+            ..
+        } = setup;
         let simulation = Simulation::new(seed);
         let env = simulation.node("world", 1.0).env();
         let network = simulation.node("network", 1.0).env();
@@ -102,13 +110,17 @@ impl World {
             frozen: BTreeMap::new(),
             simulation,
             mistake,
+            leases: (store == Store::Memory).then(MemoryLeaseStore::new),
             network,
             mock,
             env,
             stream,
             sight,
         };
-        if world.character.conditions.deliver_late > 0.0 || world.character.repeats_ids {
+        let unseen = world.leases.is_some();
+        // Only a witness knows when a LATEST began.
+        world.character.from_latest &= !unseen;
+        if unseen || world.character.conditions.deliver_late > 0.0 || world.character.repeats_ids {
             world.oracle().do_not_judge_losses();
         }
         world.note(&format!("{:?}", world.character));
@@ -207,17 +219,17 @@ impl World {
         };
         let (oracle, env) = (self.oracle().clone(), node.env());
         let names = (node.name().to_owned(), id.to_string());
-        let worker = Worker::builder(&aws, self.application.clone(), self.stream.clone())
+        let mut builder = Worker::builder(&aws, self.application.clone(), self.stream.clone())
             .worker_id(id.clone())
-            .initial_position(position)
+            .initial_position(position);
+        let witnessed = self.leases.is_none();
+        if let Some(leases) = &self.leases {
+            builder = builder.lease_store(leases.clone());
+        }
+        let worker = builder
             .build(move |shard| {
-                App::new(
-                    shard,
-                    (&names.0, &names.1),
-                    style,
-                    oracle.clone(),
-                    env.clone(),
-                )
+                let names = (names.0.as_str(), names.1.as_str());
+                App::new(shard, names, style, oracle.clone(), env.clone(), witnessed)
             })
             .unwrap();
         let task = node.env().spawn(worker.run_until(pending::<()>()));
