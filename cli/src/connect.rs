@@ -55,4 +55,4 @@ Environment:
   AWS_REGION, AWS_DEFAULT_REGION                                region
   AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KINESIS, .._DYNAMODB       where the services are
   AWS_CA_BUNDLE, HTTPS_PROXY, NO_PROXY                          the way to them
-  RUST_LOG                                                      log on standard error: warn, info, ..";
+  RUST_LOG                                                      log on standard error: info, say";

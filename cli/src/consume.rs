@@ -70,7 +70,7 @@ pub(crate) struct ConsumeArgs {
         long,
         value_enum,
         default_value_t,
-        value_name = "FORMAT",
+        value_name = "text|json",
         hide_possible_values = true
     )]
     output: Format,

@@ -1,5 +1,10 @@
 //! `shardwise mock` as a program: its ready line, its end, its complaints.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which may panic as tests do"
+)]
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 

@@ -79,7 +79,7 @@ pub(crate) struct ProduceArgs {
         long,
         value_enum,
         default_value_t,
-        value_name = "FORMAT",
+        value_name = "text|json",
         hide_possible_values = true
     )]
     output: Format,

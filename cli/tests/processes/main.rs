@@ -5,6 +5,14 @@
 //! are in its order; what was checkpointed before the fault is not delivered again; no checkpoint
 //! ever moves backwards; whoever is told to stop releases its leases and ends with code 0.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests, which may panic and print as tests do"
+)]
+
 mod commands;
 mod fleet;
 mod proxy;
@@ -16,7 +24,6 @@ use shardwise_env::Env;
 
 use crate::fleet::Fleet;
 use crate::proxy::{Proxy, Way};
-use crate::support::until;
 
 /// How long the network is away: longer than four leases, and than the client waits for an answer.
 const CUT: Duration = Duration::from_secs(12);
@@ -25,60 +32,59 @@ const CUT: Duration = Duration::from_secs(12);
 async fn a_worker_that_is_killed_is_replaced_and_nothing_is_lost() {
     let mut fleet = Fleet::new();
     let address = fleet.mock.address.clone();
-    let mut a = fleet.worker("a", &address);
+    let proxy = Proxy::start(address.clone()).await;
+    let mut a = fleet.worker("a", &proxy.address.to_string());
     let b = fleet.worker("b", &address);
     fleet.until_shared_by(&["a", "b"]).await;
     fleet.begin();
-    fleet.until_flowing().await;
-    let before = fleet.checkpoints().await;
-    // Right behind a write: printed, and perhaps not checkpointed yet.
-    let printed = fleet.printed();
-    until("something is printed", async || {
-        (fleet.printed() > printed).then_some(())
-    })
-    .await;
+    let before = fleet.before().await;
+    fleet
+        .until_between_print_and_checkpoint("a", &["a", "b"], &proxy)
+        .await;
     a.signal("KILL");
     a.ended().await;
     fleet.until_shared_by(&["b"]).await;
+    // The dead worker's last writes arrive.
+    proxy.set(Way::Open);
     fleet.until_caught_up().await;
     let c = fleet.worker("c", &address);
     fleet.until_shared_by(&["b", "c"]).await;
-    fleet
+    let repeated = fleet
         .finish("killed", &mut [("b", b), ("c", c)], &before)
         .await;
+    assert!(repeated > 0, "what was not checkpointed comes again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_is_frozen_for_longer_than_its_lease_does_no_harm_when_it_thaws() {
     let mut fleet = Fleet::new();
-    let address = fleet.mock.address.clone();
-    let a = fleet.worker("a", &address);
-    let b = fleet.worker("b", &address);
-    fleet.until_shared_by(&["a", "b"]).await;
+    let proxies = [
+        Proxy::start(fleet.mock.address.clone()).await,
+        Proxy::start(fleet.mock.address.clone()).await,
+    ];
+    let a = fleet.worker("a", &proxies[0].address.to_string());
+    let b = fleet.worker("b", &proxies[1].address.to_string());
+    let both = ["a", "b"];
+    fleet.until_shared_by(&both).await;
     fleet.begin();
-    fleet.until_flowing().await;
-    let before = fleet.checkpoints().await;
-    for frozen in [&a, &b] {
-        let other = if std::ptr::eq(frozen, &raw const a) {
-            "b"
-        } else {
-            "a"
-        };
-        let printed = fleet.printed();
-        until("something is printed", async || {
-            (fleet.printed() > printed).then_some(())
-        })
-        .await;
+    let before = fleet.before().await;
+    for (frozen, name, other, proxy) in [(&a, "a", "b", &proxies[0]), (&b, "b", "a", &proxies[1])] {
+        fleet
+            .until_between_print_and_checkpoint(name, &both, proxy)
+            .await;
         frozen.signal("STOP");
         fleet.until_shared_by(&[other]).await;
         fleet.until_caught_up().await;
+        // Its checkpoints and renewals arrive only now, and it goes on where it stood.
+        proxy.set(Way::Open);
         frozen.signal("CONT");
-        fleet.until_shared_by(&["a", "b"]).await;
+        fleet.until_shared_by(&both).await;
         fleet.until_caught_up().await;
     }
-    fleet
+    let repeated = fleet
         .finish("frozen", &mut [("a", a), ("b", b)], &before)
         .await;
+    assert!(repeated > 0, "what was not checkpointed comes again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,8 +106,7 @@ async fn cut_off(way: Way, what: &str) {
     let b = fleet.worker("b", &address);
     fleet.until_shared_by(&["a", "b"]).await;
     fleet.begin();
-    fleet.until_flowing().await;
-    let before = fleet.checkpoints().await;
+    let before = fleet.before().await;
     proxy.set(way);
     let printed = fleet.printed();
     // The fault itself: nothing that could be waited for happens while it lasts.

@@ -19,7 +19,20 @@ pub(crate) enum Way {
     /// Nothing is carried over, and nobody is told; a connection that has been through this stays
     /// dead.
     Swallow,
+    /// Writes to the lease table are kept back until the way is open again; all else is carried
+    /// over.
+    HoldLeaseWrites,
 }
+
+impl Way {
+    fn carries(self) -> bool {
+        matches!(self, Self::Open | Self::HoldLeaseWrites)
+    }
+}
+
+/// How such a write begins: requests are plain HTTP/1.1, and nothing follows a request on its
+/// connection before the answer.
+const LEASE_WRITE: &[u8] = b"DynamoDB_20120810.UpdateItem";
 
 /// The proxy. Ends when it is dropped.
 pub(crate) struct Proxy {
@@ -59,7 +72,7 @@ async fn accept(listener: TcpListener, target: String, way: Arc<watch::Sender<Wa
 
 async fn connect(client: TcpStream, target: String, mut way: watch::Receiver<Way>) {
     let now = *way.borrow();
-    if now == Way::Open {
+    if now.carries() {
         let Ok(server) = TcpStream::connect(target).await else {
             return;
         };
@@ -81,11 +94,17 @@ async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: watch::R
         // Cancel safe: bytes that are not read stay in the socket.
         let read = tokio::select! {
             biased;
-            _ = way.wait_for(|way| *way != Way::Open) => break,
+            _ = way.wait_for(|way| !way.carries()) => break,
             read = from.read(&mut buffer) => read,
         };
         match read {
             Ok(read) if read > 0 => {
+                let write = buffer[..read]
+                    .windows(LEASE_WRITE.len())
+                    .any(|w| w == LEASE_WRITE);
+                if write {
+                    let _ = way.wait_for(|way| *way != Way::HoldLeaseWrites).await;
+                }
                 if to.write_all(&buffer[..read]).await.is_err() {
                     return;
                 }
