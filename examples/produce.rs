@@ -45,7 +45,11 @@ async fn main() -> anyhow::Result<()> {
         );
     }
     let report = producer.close(DRAIN).await;
-    ensure!(report.is_complete(), "{} lines were not sent", report.unsent.len());
+    ensure!(
+        report.is_complete(),
+        "{} lines were not sent",
+        report.unsent.len()
+    );
     Ok(())
 }
 

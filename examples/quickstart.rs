@@ -81,22 +81,33 @@ async fn main() -> ExitCode {
 async fn run(options: &Options) -> anyhow::Result<()> {
     let flights = flights::read()?;
     let stage = Stage::set(options).await?;
+    // Whatever became of the run, the stream must not stay behind.
+    let played = play(&stage, &flights).await;
+    let cleared = stage.clear().await;
+    let report = played?;
+    cleared?;
+    report::print(&report);
+    report.check(&flights::batch(&flights))
+}
+
+async fn play(stage: &Stage, flights: &[Flight]) -> anyhow::Result<Report> {
     let env = stage.aws.env().clone();
     let begin = env.now();
     let ledger = Ledger::default();
-    let mut crew = Crew::start(&stage, &ledger)?;
-    crew.until_both_hold_shards().await?;
+    let mut crew = Crew::start(stage, &ledger)?;
+    crew.until_both_process().await?;
 
     let progress = Progress::new(flights.len());
     let producer = Producer::builder(&stage.aws, stage.stream.clone()).build()?;
     let sent = Arc::new(AtomicUsize::new(0));
-    let sender = env.spawn(send(
+    let sending = send(
         env.clone(),
         producer.clone(),
-        flights.clone(),
+        flights.to_vec(),
         sent.clone(),
         ledger.clone(),
-    ));
+    );
+    let sender = env.spawn(sending);
     let due = Due {
         env: env.clone(),
         sent,
@@ -106,24 +117,26 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     };
 
     due.until_sent(SPLIT_AT).await;
-    crew.until_both_hold_shards().await?;
+    let open = stage.open_shards().await?;
+    crew.until_both_process().await?;
     due.check("split")?;
-    stage.split().await?;
+    stage.split(&open).await?;
     progress.note("a shard was split");
 
     due.until_sent(MERGE_AT).await;
-    crew.until_both_hold_shards().await?;
+    let open = stage.open_shards().await?;
+    crew.until_both_process().await?;
     due.check("merge")?;
-    stage.merge().await?;
+    stage.merge(&open).await?;
     progress.note("two shards were merged");
 
     due.until_sent(KILL_AT).await;
-    crew.until_both_hold_shards().await?;
-    due.check("death of a worker")?;
     let open = stage.open_shards().await?;
+    crew.until_both_process().await?;
+    due.check("death of a worker")?;
     let death = crew.kill_one(&open)?;
     progress.note(&format!(
-        "worker {} was killed, holding {} shards",
+        "worker {} was killed, holding {} open shards",
         death.worker,
         death.shards.len()
     ));
@@ -135,22 +148,19 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     let stats = producer.stats();
     let closed = producer.close(PATIENCE).await;
     ensure!(
-        closed.unsent.is_empty(),
+        closed.is_complete(),
         "{} flights were not sent",
         closed.unsent.len()
     );
     crew.stop().await?;
 
     let shards = stage.all_shards().await?;
-    let report = Report {
+    Ok(Report {
         verdict: ledger.judge(&shards, flights.len()),
         stats: Figures::of(&stats),
         takeover: ledger.takeover(death.worker, &death.shards, death.at),
         wall: env.now() - begin,
-    };
-    stage.clear().await?;
-    report::print(&report);
-    report.check(&flights::batch(&flights))
+    })
 }
 
 /// The producer's figures that the report shows.

@@ -85,8 +85,7 @@ impl Stage {
     }
 
     /// Splits the first open shard in the middle.
-    pub(crate) async fn split(&self) -> anyhow::Result<()> {
-        let open = self.open_shards().await?;
+    pub(crate) async fn split(&self, open: &[Shard]) -> anyhow::Result<()> {
         let shard = open.first().context("the stream has no open shard")?;
         let (start, end) = (
             shard.hash_key_range.start().get(),
@@ -100,9 +99,8 @@ impl Stage {
     }
 
     /// Merges the second and the third open shard: a child of the split and a shard of the start.
-    pub(crate) async fn merge(&self) -> anyhow::Result<()> {
-        let open = self.open_shards().await?;
-        let [_, second, third] = &open[..] else {
+    pub(crate) async fn merge(&self, open: &[Shard]) -> anyhow::Result<()> {
+        let [_, second, third] = open else {
             bail!("there are {} open shards, 3 were expected", open.len());
         };
         self.kinesis

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use shardwise_consumer::{
     Batch, BoxError, Checkpointer, EndAcked, InitialPosition, Position, RecordProcessor, ShardEnd,
-    Stats, Worker, WorkerError,
+    ShardState, Stats, Worker, WorkerError,
 };
 use shardwise_env::{Env, Instant, Task};
 use shardwise_types::{Shard, ShardId};
@@ -64,6 +64,16 @@ struct Running {
     task: Task<Result<(), WorkerError>>,
 }
 
+impl Running {
+    /// Whether it processes a shard, and does not only wait to.
+    fn processes(&self) -> bool {
+        let shards = self.stats.snapshot().shards;
+        shards
+            .values()
+            .any(|state| *state == ShardState::Processing)
+    }
+}
+
 /// The death of a worker.
 pub(crate) struct Death {
     pub(crate) worker: &'static str,
@@ -90,14 +100,10 @@ impl Crew {
         })
     }
 
-    /// Waits until each worker holds at least one shard.
-    pub(crate) async fn until_both_hold_shards(&self) -> anyhow::Result<()> {
+    /// Waits until each worker processes at least one shard.
+    pub(crate) async fn until_both_process(&self) -> anyhow::Result<()> {
         let limit = self.env.now() + BALANCED_WITHIN;
-        while self
-            .running
-            .iter()
-            .any(|worker| worker.stats.snapshot().shards.is_empty())
-        {
+        while !self.running.iter().all(Running::processes) {
             for worker in &self.running {
                 ensure!(
                     !worker.task.is_finished(),
@@ -107,7 +113,7 @@ impl Crew {
             }
             ensure!(
                 self.env.now() < limit,
-                "after {} s one of the workers still holds no shard",
+                "after {} s one of the workers still processes no shard",
                 BALANCED_WITHIN.as_secs()
             );
             self.env.sleep(Duration::from_millis(50)).await;

@@ -8,7 +8,7 @@
 //! | OVERLAP | a worker whose lease was taken a failover ago is handed no batch |
 //! | ORDER | first deliveries of a key follow the stored order; no child before its parents' end |
 //! | FALSE LOSS | a holder whose writes arrive is not told that it lost its lease |
-//! | ORPHAN | without faults, no shard is left without a reader for long |
+//! | ORPHAN | without faults, no shard with records to deliver is left without a reader for long |
 //! | STUCK | after the last fault everything stored is delivered in time |
 //! | OUTCOME | every record sent has exactly one outcome |
 //! | WRONG OK | what is acknowledged is stored where a stock KCL delivers it |
@@ -386,7 +386,7 @@ impl Oracle {
             .shards
             .values()
             .map(|(shard, _)| shard)
-            .filter(|shard| !state.is_done(&shard.shard_id))
+            .filter(|shard| state.missing(&shard.shard_id, None).next().is_some())
             .filter(|shard| shard.parents().all(|parent| state.is_done(parent)))
             .filter_map(|shard| {
                 let parents_ended = shard
