@@ -60,7 +60,7 @@ impl<'r> Claim<'r> {
                 "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP \
                  header.",
             )),
-            Some(value) => Self::of_header(String::from_utf8_lossy(value.as_bytes()), head),
+            Some(value) => Self::of_header(&String::from_utf8_lossy(value.as_bytes()), head),
             None if by_query => Self::of_query(&query),
             None => Err(Failure::new(
                 "MissingAuthenticationTokenException",
@@ -75,7 +75,7 @@ impl<'r> Claim<'r> {
         credential.split_once('/').map_or(credential, |(id, _)| id)
     }
 
-    fn of_header(value: Cow<'r, str>, head: &'r Parts) -> Result<Self, Failure> {
+    fn of_header(value: &str, head: &'r Parts) -> Result<Self, Failure> {
         let part = |wanted: &str| {
             value.split([',', ' ']).skip(1).find_map(|part| {
                 part.split_once('=')
