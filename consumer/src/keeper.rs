@@ -68,7 +68,7 @@ impl LeaseHandle {
     async fn renew_for_ever(self) {
         let inner = &*self.0;
         // A lease that is checkpointed at its end needs no heartbeat.
-        while !self.is_gone() && self.checkpointed() != Checkpoint::ShardEnd {
+        while !self.is_gone() && !self.is_ended() {
             inner.env.sleep_until(inner.held.renew_at()).await;
             if let Err(error) = inner.held.renew().await {
                 self.note(&error, "could not renew the lease");
@@ -99,15 +99,21 @@ impl LeaseHandle {
         self.0.held.loss().is_some()
     }
 
+    /// Whether the shard is checkpointed at its end: done, whatever becomes of the lease.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.checkpointed() == Checkpoint::ShardEnd
+    }
+
     /// Waits until the lease is certainly this worker's. It is at once, unless renewals failed or
-    /// this host stood still; then the next renewal tells.
+    /// this host stood still; then the next renewal tells. A lease that is checkpointed at its end
+    /// is renewed no more, and never waited for.
     pub(crate) async fn valid(&self) -> Result<(), Gone> {
         let mut news = self.0.news.subscribe();
         loop {
             if self.is_gone() {
                 return Err(Gone);
             }
-            if self.0.held.is_valid(self.0.env.now()) {
+            if self.is_ended() || self.0.held.is_valid(self.0.env.now()) {
                 return Ok(());
             }
             // The sender lives in `self`.
@@ -147,6 +153,7 @@ impl LeaseHandle {
     /// Writes down that the shard is done; its children's leases go to the worker.
     pub(crate) async fn end(&self, children: &[ChildShard]) -> Result<(), CheckpointError> {
         self.persist(Wish::End(children)).await?;
+        self.0.news.send_replace(());
         self.0.stats.count(|stats| stats.checkpoints += 1);
         Ok(())
     }

@@ -297,8 +297,12 @@ impl<P: RecordProcessor> Run<P> {
         Ok(())
     }
 
-    /// Waits until the lease is good for another step.
+    /// Waits until the lease is good for another step. There is none behind the shard's end: once
+    /// that is checkpointed the shard is done, whatever its processor says or does afterwards.
     async fn ready(&mut self) -> Result<(), Exit> {
+        if self.parts.lease.is_ended() {
+            return Err(Exit::Ended);
+        }
         tokio::select! {
             biased;
             _ = self.parts.orders.wait_for(|orders| *orders == Orders::Stop) => Err(Exit::Stop),
@@ -308,8 +312,9 @@ impl<P: RecordProcessor> Run<P> {
 
     /// Counts a failure of the processor, and waits for the next try.
     async fn failed(&mut self, error: &CallError, at: Option<&Position>) -> Result<(), Exit> {
+        let is_ended = self.parts.lease.is_ended();
         // A processor that fails because its lease is lost has not failed.
-        if self.parts.lease.is_gone() {
+        if self.parts.lease.is_gone() && !is_ended {
             return Err(Exit::Lost);
         }
         self.parts
@@ -317,6 +322,10 @@ impl<P: RecordProcessor> Run<P> {
             .count(|stats| stats.processor_failures += 1);
         let shard_id = &self.parts.info.shard_id;
         let cause = error.source().map(ToString::to_string);
+        if is_ended {
+            tracing::error!(%shard_id, %error, cause, "after the shard's end was checkpointed");
+            return Err(Exit::Ended);
+        }
         match self.failures.failed(at) {
             AfterFailure::Again(attempt) => {
                 tracing::error!(%shard_id, attempt, %error, cause, "the call will be repeated");
@@ -333,6 +342,12 @@ impl<P: RecordProcessor> Run<P> {
     /// Says good-bye to the processor and lets the lease go.
     async fn leave(mut self, exit: Exit) -> Outcome {
         self.enter(ShardState::Stopping);
+        // The end may have been checkpointed in the very moment of the order to stop.
+        let exit = if self.parts.lease.is_ended() {
+            Exit::Ended
+        } else {
+            exit
+        };
         let outcome = match exit {
             Exit::Ended => Outcome::Ended,
             Exit::Lost => Outcome::Lost,

@@ -278,3 +278,53 @@ async fn an_outage_of_the_lease_table_does_not_use_up_the_attempts() -> TestResu
     worker.stop().await?;
     Ok(())
 }
+
+/// Ends its shard, and goes wrong before it can say so.
+struct Afterthought {
+    panics: bool,
+    inner: crate::scribe::Scribe,
+}
+
+impl RecordProcessor for Afterthought {
+    async fn process(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        self.inner.process(batch, checkpointer).await
+    }
+
+    async fn shard_ended(
+        &mut self,
+        end: shardwise_consumer::ShardEnd,
+    ) -> Result<shardwise_consumer::EndAcked, BoxError> {
+        self.inner.shard_ended(end).await?;
+        assert!(!self.panics, "as told by the test");
+        Err("as told by the test".into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_processor_that_fails_after_the_end_is_checkpointed_has_ended_its_shard() -> TestResult {
+    for panics in [true, false] {
+        let world = World::new(1);
+        let host = world.host("a");
+        let journal = world.journal.clone();
+        let worker = host.builder().build(move |shard| Afterthought {
+            panics,
+            inner: journal.processor("a", shard, &Habits::default()),
+        })?;
+        let worker = host.run(worker);
+        let mut all = world.put_numbered("before-", 3).await;
+        world.until_processed(&all).await;
+        world.split(0).await;
+        all.extend(world.put_numbered("after-", 3).await);
+        world.until_processed(&all).await;
+        world.sleep(seconds(60.0)).await;
+        let records = world.journal.records(|_| true);
+        assert_eq!(records.len(), all.len(), "panics {panics}: nothing twice");
+        assert_eq!(world.journal.count(|entry| entry.what == What::Ended), 1);
+        assert_eq!(worker.stats.snapshot().shards_ended, 1);
+        assert_eq!(worker.holds(), [1, 2].into(), "panics {panics}");
+        let asked = world.now();
+        worker.stop().await?;
+        assert!(world.now() - asked < seconds(5.0), "panics {panics}");
+    }
+    Ok(())
+}
