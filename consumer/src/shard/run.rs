@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use super::calls::{CallError, Calls, Factory};
 use super::expand::Expansion;
 use super::fetch::{ANSWERS_AHEAD, Fetched, Fetcher, Start};
-use super::state::{AfterFailure, Failures, ShardState};
+use super::state::{AfterFailure, Failures, Place, ShardState};
 use crate::checkpoint::{Checkpointer, ShardEnd};
 use crate::config::{Config, InitialPosition};
 use crate::keeper::LeaseHandle;
@@ -174,7 +174,7 @@ impl<P: RecordProcessor> Run<P> {
             let from = self.checkpointed();
             let ShardRun { factory, info, .. } = &self.parts;
             if let Err(error) = self.calls.start(factory, info, from).await {
-                self.failed(&error, None).await?;
+                self.failed(&error, Place::Start).await?;
             }
         }
         Ok(())
@@ -268,7 +268,8 @@ impl<P: RecordProcessor> Run<P> {
             if self.parts.env.planted("a failing batch is skipped") {
                 return Ok(Delivered::Accepted);
             }
-            self.failed(&error, Some(batch.end())).await?;
+            self.failed(&error, Place::Batch(batch.end().clone()))
+                .await?;
             if !self.calls.is_started() {
                 return Ok(Delivered::ProcessorGone);
             }
@@ -288,9 +289,10 @@ impl<P: RecordProcessor> Run<P> {
                 }
                 Ok(acked) => {
                     let error = format!("it acknowledged the end of {} instead", acked.shard_id);
-                    self.failed(&CallError::Failed(error.into()), None).await?;
+                    self.failed(&CallError::Failed(error.into()), Place::End)
+                        .await?;
                 }
-                Err(error) => self.failed(&error, None).await?,
+                Err(error) => self.failed(&error, Place::End).await?,
             }
         }
         // A new processor has not seen what lies behind the checkpoint.
@@ -311,7 +313,7 @@ impl<P: RecordProcessor> Run<P> {
     }
 
     /// Counts a failure of the processor, and waits for the next try.
-    async fn failed(&mut self, error: &CallError, at: Option<&Position>) -> Result<(), Exit> {
+    async fn failed(&mut self, error: &CallError, at: Place) -> Result<(), Exit> {
         let is_ended = self.parts.lease.is_ended();
         // A processor that fails because its lease is lost has not failed.
         if self.parts.lease.is_gone() && !is_ended {

@@ -27,13 +27,25 @@ pub enum ShardState {
 ///
 /// Progress is a batch that ends behind the place of the last failure. After a panic everything
 /// behind the checkpoint comes again: that the batches *before* the one that fails are accepted is no
-/// progress, or a poison record would be tried for ever.
+/// progress, or a poison record would be tried for ever. No batch lies behind a failure at the end of
+/// the shard.
 #[derive(Debug)]
 pub(crate) struct Failures {
     allowed: u32,
     count: u32,
-    /// The end of the batch that failed last.
-    at: Option<Position>,
+    /// The farthest place of a failure since the last progress.
+    at: Place,
+}
+
+/// Where in its shard a processor failed, in the order of the shard.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// Before the first batch.
+    Start,
+    /// With the batch that ends here.
+    Batch(Position),
+    /// Behind the last batch.
+    End,
 }
 
 /// What to do after a failure.
@@ -51,15 +63,15 @@ impl Failures {
         Self {
             allowed,
             count: 0,
-            at: None,
+            at: Place::Start,
         }
     }
 
-    /// A call failed: with the batch that ends at `at`, or without one.
-    pub(crate) fn failed(&mut self, at: Option<&Position>) -> AfterFailure {
+    /// A call failed at this place.
+    pub(crate) fn failed(&mut self, at: Place) -> AfterFailure {
         self.count += 1;
-        if at > self.at.as_ref() {
-            self.at = at.cloned();
+        if at > self.at {
+            self.at = at;
         }
         if self.count >= self.allowed {
             AfterFailure::GiveUp
@@ -70,11 +82,16 @@ impl Failures {
 
     /// The batch that ends at `end` was accepted. Whether the count starts anew.
     pub(crate) fn accepted(&mut self, end: &Position) -> bool {
-        if self.count == 0 || Some(end) < self.at.as_ref() {
+        let is_behind = match &self.at {
+            Place::Start => true,
+            Place::Batch(at) => end >= at,
+            Place::End => false,
+        };
+        if self.count == 0 || !is_behind {
             return false;
         }
         self.count = 0;
-        self.at = None;
+        self.at = Place::Start;
         true
     }
 
@@ -98,21 +115,21 @@ mod tests {
     #[test]
     fn the_last_allowed_failure_gives_up() {
         let mut failures = Failures::new(3);
-        assert_eq!(failures.failed(Some(&at(5))), AfterFailure::Again(2));
-        assert_eq!(failures.failed(Some(&at(5))), AfterFailure::Again(3));
-        assert_eq!(failures.failed(Some(&at(5))), AfterFailure::GiveUp);
-        assert_eq!(Failures::new(1).failed(None), AfterFailure::GiveUp);
+        assert_eq!(failures.failed(Place::Batch(at(5))), AfterFailure::Again(2));
+        assert_eq!(failures.failed(Place::Batch(at(5))), AfterFailure::Again(3));
+        assert_eq!(failures.failed(Place::Batch(at(5))), AfterFailure::GiveUp);
+        assert_eq!(Failures::new(1).failed(Place::Start), AfterFailure::GiveUp);
     }
 
     #[test]
     fn only_progress_behind_the_failure_starts_the_count_anew() {
         let mut failures = Failures::new(3);
-        failures.failed(Some(&at(5)));
+        failures.failed(Place::Batch(at(5)));
         // A new processor goes on from the checkpoint.
         assert!(!failures.accepted(&at(2)));
         assert!(!failures.accepted(&at(4)));
         assert_eq!(failures.next_attempt(), 2);
-        failures.failed(Some(&at(5)));
+        failures.failed(Place::Batch(at(5)));
         assert!(!failures.accepted(&at(4)));
         assert!(failures.accepted(&at(5)));
         assert_eq!(failures.next_attempt(), 1);
@@ -122,16 +139,27 @@ mod tests {
     #[test]
     fn a_start_that_failed_is_forgotten_with_the_first_batch() {
         let mut failures = Failures::new(3);
-        failures.failed(None);
+        failures.failed(Place::Start);
         assert!(failures.accepted(&at(1)));
         assert_eq!(failures.next_attempt(), 1);
     }
 
     #[test]
+    fn no_batch_is_progress_behind_a_failure_at_the_end() {
+        let mut failures = Failures::new(3);
+        for attempt in [2, 3] {
+            assert_eq!(failures.failed(Place::End), AfterFailure::Again(attempt));
+            assert!(!failures.accepted(&at(8)));
+            assert!(!failures.accepted(&at(9)));
+        }
+        assert_eq!(failures.failed(Place::End), AfterFailure::GiveUp);
+    }
+
+    #[test]
     fn an_earlier_failure_does_not_hide_a_later_one() {
         let mut failures = Failures::new(5);
-        failures.failed(Some(&at(9)));
-        failures.failed(Some(&at(3)));
+        failures.failed(Place::Batch(at(9)));
+        failures.failed(Place::Batch(at(3)));
         assert!(!failures.accepted(&at(4)));
         assert!(failures.accepted(&at(9)));
     }

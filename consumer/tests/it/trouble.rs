@@ -328,3 +328,46 @@ async fn a_processor_that_fails_after_the_end_is_checkpointed_has_ended_its_shar
     }
     Ok(())
 }
+
+/// Panics at the end of its shard.
+struct Endless {
+    ended: Arc<AtomicU32>,
+    inner: crate::scribe::Scribe,
+}
+
+impl RecordProcessor for Endless {
+    async fn process(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        self.inner.process(batch, checkpointer).await
+    }
+
+    async fn shard_ended(
+        &mut self,
+        _end: shardwise_consumer::ShardEnd,
+    ) -> Result<shardwise_consumer::EndAcked, BoxError> {
+        self.ended.fetch_add(1, Ordering::SeqCst);
+        panic!("as told by the test")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_processor_that_panics_at_the_end_is_given_up_though_the_records_before_it_succeed()
+-> TestResult {
+    let world = World::new(1);
+    let host = world.host("a");
+    let ended = Arc::new(AtomicU32::new(0));
+    let (journal, counted) = (world.journal.clone(), ended.clone());
+    let habits = Habits::checkpoints(crate::scribe::Checkpoints::Never);
+    let worker = host.builder().build(move |shard| Endless {
+        ended: counted.clone(),
+        inner: journal.processor("a", shard, &habits),
+    })?;
+    let worker = host.run(worker);
+    let all = world.put_numbered("r", 3).await;
+    world.until_processed(&all).await;
+    world.split(0).await;
+    world.sleep(seconds(50.0)).await;
+    assert_eq!(worker.stats.snapshot().shards_given_up, 1);
+    assert_eq!(ended.load(Ordering::SeqCst), DEFAULT_PROCESSOR_ATTEMPTS);
+    worker.stop().await?;
+    Ok(())
+}
