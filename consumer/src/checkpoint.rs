@@ -32,6 +32,8 @@ impl Checkpointer {
     /// [`LeaseLost`](crate::CheckpointErrorKind::LeaseLost) if the shard is no longer this worker's,
     /// [`Unavailable`](crate::CheckpointErrorKind::Unavailable) if the lease table could not be
     /// reached: the same or a later checkpoint may be tried again.
+    /// [`ForeignPosition`](crate::CheckpointErrorKind::ForeignPosition) if the position comes from a
+    /// record of another shard: written down here, it would skip records of this one.
     ///
     /// # Cancel safety
     /// Safe. The checkpoint may be written all the same, and is remembered: none before it is

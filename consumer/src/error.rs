@@ -78,6 +78,8 @@ pub enum CheckpointErrorKind {
     /// The lease table could not be reached in time. The checkpoint may be written or not; the
     /// same one, or a later one, may be tried again.
     Unavailable,
+    /// The position lies in another shard than the checkpointer's. Nothing was written.
+    ForeignPosition,
 }
 
 impl CheckpointError {
@@ -108,6 +110,7 @@ impl CheckpointErrorKind {
         match self {
             Self::LeaseLost => "the lease is lost",
             Self::Unavailable => "the lease table could not be reached",
+            Self::ForeignPosition => "the position lies in another shard",
         }
     }
 }

@@ -138,6 +138,11 @@ impl LeaseHandle {
     }
 
     pub(crate) async fn checkpoint(&self, position: &Position) -> Result<(), CheckpointError> {
+        if position.shard_id != *self.shard_id() {
+            let foreign = format!("{position} of {}", position.shard_id);
+            return Err(CheckpointError::new(CheckpointErrorKind::ForeignPosition)
+                .with_source(format!("{foreign} is no place in {}", self.shard_id())));
+        }
         let before = self.checkpointed();
         self.persist(Wish::Checkpoint(Checkpoint::At {
             sequence_number: position.sequence_number.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use shardwise_types::{HashKey, PartitionKey, SequenceNumber};
+use shardwise_types::{HashKey, PartitionKey, SequenceNumber, ShardId};
 
 /// One record as its producer sent it, unpacked if it travelled in an aggregate.
 ///
@@ -28,6 +28,8 @@ pub struct ConsumedRecord {
     pub approximate_arrival: Option<SystemTime>,
     /// How it travelled.
     pub form: RecordForm,
+    /// The shard that it was read from.
+    pub(crate) shard_id: ShardId,
 }
 
 /// How a [`ConsumedRecord`] travelled.
@@ -50,6 +52,7 @@ impl ConsumedRecord {
         Position {
             sequence_number: self.sequence_number.clone(),
             sub_sequence_number: self.sub_sequence_number,
+            shard_id: self.shard_id.clone(),
         }
     }
 
@@ -78,14 +81,25 @@ impl fmt::Debug for ConsumedRecord {
     }
 }
 
-/// A place in a shard behind a delivered record. Opaque: it comes from records only, so a
-/// checkpoint cannot name a place that was never reached.
+/// A place in a shard behind a delivered record. Opaque: it comes from records only, and knows its
+/// shard, so a checkpoint cannot name a place that was never reached: another shard's
+/// [`Checkpointer`](crate::Checkpointer) refuses it.
 ///
-/// Positions of one shard are ordered; across shards the order means nothing.
+/// Cheap to clone. Positions of one shard are ordered; across shards the order means nothing.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     pub(crate) sequence_number: SequenceNumber,
     pub(crate) sub_sequence_number: u64,
+    /// The shard that it lies in. Last, so that it does not take part in a shard's order.
+    pub(crate) shard_id: ShardId,
+}
+
+impl Position {
+    /// The shard that it lies in.
+    #[must_use]
+    pub fn shard_id(&self) -> &ShardId {
+        &self.shard_id
+    }
 }
 
 impl fmt::Display for Position {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use shardwise_aggregation_proto::{Aggregate, Decoded, decode};
 use shardwise_client::Record;
-use shardwise_types::{HashKeyRange, SequenceNumber};
+use shardwise_types::{HashKeyRange, SequenceNumber, ShardId};
 
 use crate::record::{ConsumedRecord, Position, RecordForm};
 
@@ -17,6 +17,7 @@ use crate::record::{ConsumedRecord, Position, RecordForm};
 /// hundreds in memory.
 #[derive(Debug)]
 pub(crate) struct Expansion {
+    shard_id: ShardId,
     packed: std::vec::IntoIter<Record>,
     unpacked: VecDeque<ConsumedRecord>,
     /// Everything up to and with this place was processed before.
@@ -38,11 +39,13 @@ pub(crate) struct Counts {
 impl Expansion {
     /// `after`: what was checkpointed. `range`: the shard's hash keys; no filter without it.
     pub(crate) fn new(
+        shard_id: ShardId,
         records: Vec<Record>,
         after: Option<Position>,
         range: Option<HashKeyRange>,
     ) -> Self {
         Self {
+            shard_id,
             packed: records.into_iter(),
             unpacked: VecDeque::new(),
             after,
@@ -87,6 +90,7 @@ impl Expansion {
             data: record.data.clone(),
             approximate_arrival: record.approximate_arrival_timestamp,
             form: RecordForm::Plain,
+            shard_id: self.shard_id.clone(),
         };
         match decode(record.data) {
             Decoded::Aggregated(aggregate) => self.unpack_aggregate(&outer, &aggregate),
@@ -184,7 +188,7 @@ mod tests {
         range: Option<HashKeyRange>,
         max: usize,
     ) -> (Vec<ConsumedRecord>, Counts) {
-        let mut expansion = Expansion::new(records, after, range);
+        let mut expansion = Expansion::new(ShardId::from_number(0), records, after, range);
         let mut all = Vec::new();
         loop {
             let batch = expansion.next_batch(max);
@@ -272,6 +276,7 @@ mod tests {
         let first = Position {
             sequence_number: "100".parse().unwrap(),
             sub_sequence_number: 0,
+            shard_id: ShardId::from_number(0),
         };
         let (rest, _) = expand(records(&[3]), Some(first), None, 10);
         assert_eq!(data(&rest), ["0.1", "0.2"]);
@@ -283,6 +288,7 @@ mod tests {
         let last = Position {
             sequence_number: "100".parse().unwrap(),
             sub_sequence_number: 1,
+            shard_id: ShardId::from_number(0),
         };
         let (rest, counts) = expand(records(&[3]), Some(last), Some(nowhere), 10);
         assert!(rest.is_empty());

@@ -214,8 +214,8 @@ impl<P: RecordProcessor> Run<P> {
                     records,
                     behind_latest,
                 }) => {
-                    let range = self.parts.info.hash_key_range;
-                    let mut expansion = Expansion::new(records, after.clone(), range);
+                    let (id, range) = (&self.parts.info.shard_id, self.parts.info.hash_key_range);
+                    let mut expansion = Expansion::new(id.clone(), records, after.clone(), range);
                     let max = usize::try_from(self.parts.config.max_records).unwrap_or(usize::MAX);
                     while let Some(batch) =
                         Batch::new(self.next_batch(&mut expansion, max), behind_latest)
@@ -413,6 +413,7 @@ impl<P: RecordProcessor> Run<P> {
             } => Some(Position {
                 sequence_number,
                 sub_sequence_number: sub_sequence,
+                shard_id: self.parts.info.shard_id.clone(),
             }),
             _ => None,
         }

@@ -109,6 +109,7 @@ mod tests {
         Position {
             sequence_number: number.to_string().parse().unwrap(),
             sub_sequence_number: 0,
+            shard_id: shardwise_types::ShardId::from_number(0),
         }
     }
 

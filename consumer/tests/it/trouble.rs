@@ -371,3 +371,53 @@ async fn a_processor_that_panics_at_the_end_is_given_up_though_the_records_befor
     worker.stop().await?;
     Ok(())
 }
+
+/// Checkpoints the second shard where it came to in the first.
+struct Mixer {
+    shard: u32,
+    of_first: Arc<std::sync::Mutex<Option<shardwise_consumer::Position>>>,
+    refused: Arc<std::sync::Mutex<Vec<shardwise_consumer::CheckpointErrorKind>>>,
+}
+
+impl RecordProcessor for Mixer {
+    async fn process(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        if self.shard == 0 {
+            *self.of_first.lock().unwrap() = Some(batch.end().clone());
+            return Ok(());
+        }
+        let position = self.of_first.lock().unwrap().clone();
+        let error = match position {
+            None => return Err("not yet".into()),
+            Some(position) => checkpointer.checkpoint(&position).await.unwrap_err(),
+        };
+        assert!(!error.is_retryable());
+        self.refused.lock().unwrap().push(error.kind());
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_of_another_shard_is_refused_and_nothing_is_written() -> TestResult {
+    let world = World::new(2);
+    let host = world.host("a");
+    let (of_first, refused) = (Arc::default(), Arc::default());
+    let seen: Arc<std::sync::Mutex<Vec<_>>> = Arc::clone(&refused);
+    let worker = host.builder().build(move |shard| Mixer {
+        shard: shard.shard_id.number().unwrap(),
+        of_first: Arc::clone(&of_first),
+        refused: Arc::clone(&refused),
+    })?;
+    let worker = host.run(worker);
+    for hash_key in [0, u128::MAX] {
+        let hash_key = shardwise_types::HashKey::new(hash_key);
+        world.put_raw("r".into(), hash_key).await;
+    }
+    world
+        .until("refused", || !seen.lock().unwrap().is_empty())
+        .await;
+    let foreign = shardwise_consumer::CheckpointErrorKind::ForeignPosition;
+    assert_eq!(*seen.lock().unwrap(), [foreign]);
+    assert_eq!(world.checkpoint(1).await, "TRIM_HORIZON/0");
+    worker.stop().await?;
+    Ok(())
+}
