@@ -1,7 +1,9 @@
 //! Polling: GetShardIterator, GetRecords, and what their failures mean.
 //!
 //! One task per shard, a little ahead of the processor. Nothing here ends a shard by inference: its
-//! end is what the service says, with the children beside it.
+//! end is what the service says, with the children beside it. A shard that is merely missing is
+//! waited for, loudly and with its lease kept: no other worker would find it, and the position is
+//! there when it comes back.
 //!
 //! Whole requests are retried in the client (`client/src/retry`), entries of PutRecords in the
 //! producer; reads are retried here and only here, at the pace of [`pace`](super::pace).
@@ -41,9 +43,12 @@ const REFUSED_RETRIES: RetryPolicy =
 /// Failures in a row from which on the log calls for a human.
 const LOUD_AFTER: u32 = 5;
 
-/// How often the listing must lack a shard before it is believed to be gone: a listing may be a
-/// little behind.
-const ABSENT_TIMES: u32 = 2;
+/// How long the listing must lack a shard, and name its children all the same, before it is believed
+/// to be forgotten. The children are the service's word that it was closed. The time outlasts a
+/// listing that is behind or wrong for a while, which is what an outage of the service looks like;
+/// it costs nothing, since what such a shard held is gone and its records are older than the
+/// retention period, a day at least.
+const ABSENT_FOR: Duration = Duration::from_secs(5 * 60);
 
 /// What a fetch brings.
 #[derive(Debug)]
@@ -91,7 +96,8 @@ pub(crate) struct Fetcher {
     failures: u32,
     waits: Delays,
     refused_waits: Delays,
-    absent: u32,
+    /// Since when no listing and no read has shown the shard.
+    absent_since: Option<Instant>,
 }
 
 impl Fetcher {
@@ -125,7 +131,7 @@ impl Fetcher {
             failures: 0,
             waits: READ_RETRIES.delays(&env),
             refused_waits: REFUSED_RETRIES.delays(&env),
-            absent: 0,
+            absent_since: None,
             env,
         }
     }
@@ -210,6 +216,8 @@ impl Fetcher {
     async fn look_for_children(&mut self, sent: Instant) -> Option<Fetched> {
         match self.fate().await {
             Ok(Fate::Closed(children)) if !children.is_empty() => Some(Fetched::Ended(children)),
+            // The service gave no next iterator, and now it names the children.
+            Ok(Fate::Absent(children)) if !children.is_empty() => Some(Fetched::Ended(children)),
             // The listing lags behind the shard.
             Ok(Fate::Closed(_)) => {
                 self.end = Some(Vec::new());
@@ -220,10 +228,14 @@ impl Fetcher {
                 None
             }
             Ok(Fate::Open) => {
+                self.absent_since = None;
                 self.wait(sent, "an open shard gave no next iterator");
                 None
             }
-            Ok(Fate::Absent(children)) => self.absent(sent, children),
+            Ok(Fate::Absent(children)) => {
+                self.end = Some(Vec::new());
+                self.absent(sent, children)
+            }
             Ok(Fate::StreamGone) => Some(Fetched::StreamDeleted),
             Err(error) => {
                 self.end = Some(Vec::new());
@@ -266,6 +278,7 @@ impl Fetcher {
             Ok(Fate::StreamGone) => Some(Fetched::StreamDeleted),
             Ok(Fate::Absent(children)) => self.absent(sent, children),
             Ok(Fate::Open | Fate::Closed(_)) => {
+                self.absent_since = None;
                 self.wait(sent, "a shard that is listed was not found");
                 None
             }
@@ -276,20 +289,33 @@ impl Fetcher {
         }
     }
 
-    /// The stream is there and lists its shards, but not this one: it was closed longer ago than
-    /// records are kept. What it held is gone, and its children are all that is left of it.
+    /// The stream is there and lists its shards, but not this one. Either the listing is wrong, and
+    /// the shard comes back; or it was closed longer ago than records are kept, and its children are
+    /// all that is left of it. Only what names children for long enough is the latter: an end that
+    /// is written too early skips records, one that is written late loses nothing.
     fn absent(&mut self, sent: Instant, children: Vec<ChildShard>) -> Option<Fetched> {
-        self.absent += 1;
-        if self.absent < ABSENT_TIMES {
-            self.wait(sent, "the shard is not listed");
-            return None;
+        let (stream, shard_id) = (&self.stream, &self.shard_id);
+        let absent_for = sent - *self.absent_since.get_or_insert(sent);
+        if !children.is_empty() && absent_for >= ABSENT_FOR {
+            tracing::error!(
+                %stream,
+                %shard_id,
+                "the shard is older than the retention period: what was not read is gone"
+            );
+            return Some(Fetched::Ended(children));
         }
+        self.failures += 1;
+        let delay = self.refused_waits.next_delay();
+        self.pace.failed(sent, self.env.now(), delay);
         tracing::error!(
-            stream = %self.stream,
-            shard_id = %self.shard_id,
-            "the shard is older than the retention period: what was not read is gone"
+            %stream,
+            %shard_id,
+            attempt = self.failures,
+            ?absent_for,
+            children = children.len(),
+            "the stream does not list the shard, whose end was not read: waiting for it"
         );
-        Some(Fetched::Ended(children))
+        None
     }
 
     /// What the service's listing says about the shard.
@@ -313,7 +339,7 @@ impl Fetcher {
     fn recovered(&mut self) {
         if self.failures > 0 {
             self.failures = 0;
-            self.absent = 0;
+            self.absent_since = None;
             self.waits = READ_RETRIES.delays(&self.env);
             self.refused_waits = REFUSED_RETRIES.delays(&self.env);
         }

@@ -1,6 +1,8 @@
 //! Each kind of request with each kind of fault: nothing is lost, nothing stalls, no lease is lost.
 //! And answers that a careless reader would take for the end of a shard.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +13,7 @@ use shardwise_consumer::{CheckpointErrorKind, WorkerErrorKind};
 use shardwise_mock::Operation;
 
 use crate::scribe::{Habits, What};
-use crate::support::{TestResult, World, seconds};
+use crate::support::{Host, TestResult, World, seconds};
 
 const FAULTS: [Fault; 8] = [
     Fault::Throttle,
@@ -237,6 +239,128 @@ async fn a_deleted_stream_ends_the_worker_and_leaves_the_checkpoints_as_they_wer
     Ok(())
 }
 
+/// Leaves the first shard out of the listing while it is told to: another name stands for it.
+#[derive(Debug)]
+struct Forget<T> {
+    inner: T,
+    forgets: Arc<AtomicBool>,
+}
+
+impl<T: Transport> Transport for Forget<T> {
+    fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> BoxFuture<'_, Result<http::Response<Body>, TransportError>> {
+        Box::pin(async move {
+            let is_listing = request.headers()["x-amz-target"]
+                .as_bytes()
+                .ends_with(b".ListShards");
+            let response = self.inner.send(request).await?;
+            if !is_listing || !self.forgets.load(Ordering::SeqCst) {
+                return Ok(response);
+            }
+            let (parts, body) = response.into_parts();
+            let body = body
+                .collect()
+                .await
+                .map_err(TransportError::broken)?
+                .to_bytes();
+            let text = String::from_utf8_lossy(&body).into_owned();
+            let one = "\"ShardId\":\"shardId-000000000000\"";
+            assert!(text.contains(one), "{text}");
+            let text = text.replace(one, "\"ShardId\":\"shardId-000000000999\"");
+            Ok(http::Response::from_parts(parts, Body::full(text.into())))
+        })
+    }
+}
+
+/// A stream whose first shard the service has forgotten, by its own account, until it is told to
+/// remember.
+struct Amnesia {
+    world: World,
+    host: Host,
+    forgets: Arc<AtomicBool>,
+}
+
+impl Amnesia {
+    fn new() -> Self {
+        let world = World::new(1);
+        let forgets = Arc::new(AtomicBool::new(false));
+        let host = world.host_with("a", |inner| Forget {
+            inner,
+            forgets: forgets.clone(),
+        });
+        Self {
+            world,
+            host,
+            forgets,
+        }
+    }
+
+    fn forget(&self) {
+        self.forgets.store(true, Ordering::SeqCst);
+        let not_found = shardwise_mock::Fault::error(400, "ResourceNotFoundException", "no shard");
+        for operation in [Operation::GetRecords, Operation::GetShardIterator] {
+            let fault = self.world.mock.on(operation);
+            fault.times(100_000).reply(not_found.clone());
+        }
+    }
+
+    fn remember(&self) {
+        self.forgets.store(false, Ordering::SeqCst);
+        self.world.mock.clear_faults();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_missing_from_some_listings_has_not_ended() -> TestResult {
+    let amnesia = Amnesia::new();
+    let world = &amnesia.world;
+    let worker = amnesia.host.start();
+    let first = world.put_numbered("first-", 2).await;
+    world.until_processed(&first).await;
+    world.sleep(seconds(3.0)).await;
+    amnesia.forget();
+    world.sleep(seconds(40.0)).await;
+    assert_eq!(world.journal.count(|entry| entry.what == What::Ended), 0);
+    assert_ne!(world.leases().await[&0]["checkpoint"], "SHARD_END");
+    assert!(worker.holds().contains(&0), "nobody else would do better");
+    amnesia.remember();
+    let second = world.put_numbered("second-", 2).await;
+    world.until_processed(&second).await;
+    assert_eq!(world.journal.records(|_| true).len(), 4);
+    worker.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_whose_children_alone_are_listed_for_minutes_has_ended() -> TestResult {
+    let amnesia = Amnesia::new();
+    let world = &amnesia.world;
+    let worker = amnesia.host.start();
+    let first = world.put_numbered("first-", 2).await;
+    world.until_processed(&first).await;
+    world.sleep(seconds(3.0)).await;
+    amnesia.forget();
+    world.split(0).await;
+    let forgotten = world.now();
+    let ended = world
+        .until("ended", || {
+            world
+                .journal
+                .count(|entry| entry.shard == 0 && entry.what == What::Ended)
+                == 1
+        })
+        .await;
+    let took = ended - forgotten;
+    assert!(took > seconds(300.0) && took < seconds(400.0), "{took:?}");
+    amnesia.remember();
+    let second = world.put_numbered("second-", 2).await;
+    world.until_processed(&second).await;
+    worker.stop().await?;
+    Ok(())
+}
+
 /// Takes away from GetRecords answers what only the end of a shard lacks.
 #[derive(Debug)]
 struct Strip<T> {
@@ -255,9 +379,7 @@ impl<T: Transport> Transport for Strip<T> {
                 .as_bytes()
                 .ends_with(b".GetRecords");
             let response = self.inner.send(request).await?;
-            let count = |field: &std::sync::atomic::AtomicU32| {
-                field.fetch_add(1, std::sync::atomic::Ordering::SeqCst)
-            };
+            let count = |field: &std::sync::atomic::AtomicU32| field.fetch_add(1, Ordering::SeqCst);
             // Every third answer.
             if !is_read || count(&self.after) % 3 != 2 {
                 return Ok(response);
