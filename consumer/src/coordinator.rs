@@ -23,6 +23,7 @@ use crate::leases::{
     Held, HoldError, LeaseTable, LookError, Loss, Observations, Scan, Situation, StoreError,
     decide_takes,
 };
+use crate::parents::{BETWEEN_ROUNDS, Parents};
 use crate::processor::{RecordProcessor, ShardInfo};
 use crate::shard::calls::Factory;
 use crate::shard::run::{Orders, Outcome, ShardRun};
@@ -59,8 +60,8 @@ enum Done {
     Looked(Observations, Result<Scan, LookError>),
     Synced(Result<usize, Unsynced>),
     Took(ShardId, Box<Result<Held, HoldError>>),
-    /// Whether a shard's parents are all done.
-    MayStart(ShardId, Result<bool, StoreError>),
+    /// Whether a parent is done.
+    Parent(ShardId, Result<bool, StoreError>),
     /// A lease that came too late is released.
     LetGo(ShardId),
     Shard(ShardId, Result<Outcome, TaskError>),
@@ -86,6 +87,8 @@ pub(crate) struct Coordinator<P> {
     event_sender: mpsc::Sender<Event>,
     jobs: FuturesUnordered<Job>,
     shards: BTreeMap<ShardId, Running>,
+    parents: Parents,
+    next_round: Instant,
     /// Leases that are being taken, or let go again.
     in_flight: BTreeSet<ShardId>,
     /// Shards that were given up, and until when this worker leaves them to others.
@@ -121,6 +124,8 @@ impl<P: RecordProcessor> Coordinator<P> {
             event_sender,
             jobs: FuturesUnordered::new(),
             shards: BTreeMap::new(),
+            parents: Parents::default(),
+            next_round: now,
             in_flight: BTreeSet::new(),
             cooling: BTreeMap::new(),
             seen: Some(Observations::new()),
@@ -148,6 +153,12 @@ impl<P: RecordProcessor> Coordinator<P> {
                 Some(done) = self.jobs.next(), if !self.jobs.is_empty() => self.on_done(done),
                 () = self.env.sleep_until(self.next_look), if self.seen.is_some() => {
                     self.look();
+                    Ok(())
+                }
+                () = self.env.sleep_until(self.next_round), if self.parents.are_awaited() => {
+                    self.next_round = self.env.now() + BETWEEN_ROUNDS;
+                    self.parents.round();
+                    self.ask_about_parents();
                     Ok(())
                 }
             };
@@ -228,8 +239,8 @@ impl<P: RecordProcessor> Coordinator<P> {
                 }
                 Ok(())
             }
-            Done::MayStart(shard_id, result) => {
-                self.on_parents(&shard_id, result);
+            Done::Parent(parent, result) => {
+                self.on_parent(&parent, result);
                 Ok(())
             }
             Done::LetGo(shard_id) => {
@@ -267,7 +278,10 @@ impl<P: RecordProcessor> Coordinator<P> {
             }
         }
         self.take_leases(seen, &scan);
-        self.ask_for_parents();
+        let unreadable = scan.unreadable.iter().map(|row| row.key());
+        let ready = self.parents.seen(&scan.leases, unreadable);
+        self.go(&ready);
+        self.ask_about_parents();
         if !self.is_syncing && self.env.now() >= self.next_sync {
             self.sync(scan);
         }
@@ -333,6 +347,7 @@ impl<P: RecordProcessor> Coordinator<P> {
             Orders::Go
         } else {
             self.stats.entered(&shard_id, ShardState::WaitingForParents);
+            self.parents.wait(&shard_id, &row.parents);
             Orders::Wait
         };
         let (orders, receiver) = watch::channel(orders);
@@ -358,41 +373,45 @@ impl<P: RecordProcessor> Coordinator<P> {
         let id = shard_id.clone();
         self.job(async move { Done::Shard(id, task.await) });
         self.shards.insert(shard_id, Running { lease, orders });
-        self.ask_for_parents();
+        self.ask_about_parents();
     }
 
-    /// Asks for each shard that waits whether its parents are done.
-    fn ask_for_parents(&mut self) {
-        let waiting: Vec<_> = self
-            .shards
-            .values()
-            .filter(|shard| *shard.orders.borrow() == Orders::Wait)
-            .map(|shard| shard.lease.clone())
-            .collect();
-        for lease in waiting {
+    /// Reads the leases of parents of which too little is known.
+    fn ask_about_parents(&mut self) {
+        for parent in self.parents.ask_now() {
             let table = self.table.clone();
             self.job(async move {
-                let result = table.may_start(lease.held().claimed()).await;
-                Done::MayStart(lease.shard_id().clone(), result)
+                let result = table.is_done(&parent).await;
+                Done::Parent(parent, result)
             });
         }
     }
 
-    fn on_parents(&mut self, shard_id: &ShardId, result: Result<bool, StoreError>) {
-        match (result, self.shards.get(shard_id)) {
-            (Ok(true), Some(shard)) => {
-                shard.orders.send_if_modified(|orders| {
-                    let waits = *orders == Orders::Wait;
-                    if waits {
-                        *orders = Orders::Go;
-                    }
-                    waits
-                });
+    fn on_parent(&mut self, parent: &ShardId, result: Result<bool, StoreError>) {
+        self.parents.answered(parent);
+        match result {
+            Ok(true) => {
+                let ready = self.parents.done(parent);
+                self.go(&ready);
             }
-            (Ok(_), _) => {}
-            (Err(error), _) => {
-                tracing::warn!(%shard_id, %error, "could not read the leases of the parents");
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%parent, %error, "could not read the lease of a parent");
             }
+        }
+        self.ask_about_parents();
+    }
+
+    /// Lets shards begin whose parents are all done.
+    fn go(&self, shards: &[ShardId]) {
+        for shard in shards.iter().filter_map(|id| self.shards.get(id)) {
+            shard.orders.send_if_modified(|orders| {
+                let waits = *orders == Orders::Wait;
+                if waits {
+                    *orders = Orders::Go;
+                }
+                waits
+            });
         }
     }
 
@@ -404,8 +423,12 @@ impl<P: RecordProcessor> Coordinator<P> {
         let Some(shard) = self.shards.remove(shard_id) else {
             return Ok(());
         };
+        self.parents.forget(shard_id);
         match result {
-            Ok(Outcome::Ended) => self.ask_for_parents(),
+            Ok(Outcome::Ended) => {
+                let ready = self.parents.done(shard_id);
+                self.go(&ready);
+            }
             Ok(Outcome::Released) => {}
             Ok(Outcome::Lost) => {
                 if let Some(Loss::TakenByDouble(worker_id)) = shard.lease.held().loss() {

@@ -75,6 +75,7 @@ mod coordinator;
 mod error;
 mod keeper;
 mod leases;
+mod parents;
 mod processor;
 mod record;
 mod shard;

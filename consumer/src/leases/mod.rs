@@ -31,7 +31,7 @@
 //! }
 //!
 //! // One task renews: for each held lease, at held.renew_at(): held.renew().await.
-//! // One task per shard: wait until table.may_start(held.claimed()), then read from
+//! // One task per shard: wait until all parents are done (table.is_done), then read from
 //! //   held.claimed().checkpoint (LATEST: AT_TIMESTAMP of held.claimed().started_at),
 //! //   ask held.is_valid(now) before each fetch and batch,
 //! //   held.checkpoint(sequence_number, sub_sequence) as the processor says,

@@ -220,6 +220,7 @@ impl Fetcher {
             Ok(Fate::Absent(children)) if !children.is_empty() => Some(Fetched::Ended(children)),
             // The listing lags behind the shard.
             Ok(Fate::Closed(_)) => {
+                self.absent_since = None;
                 self.end = Some(Vec::new());
                 self.wait(
                     sent,

@@ -71,41 +71,43 @@ async fn the_child_of_a_merge_starts_after_both_parents_of_one_worker() -> TestR
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_child_of_a_merge_waits_for_the_parent_that_another_worker_reads() -> TestResult {
-    let world = World::new(2);
-    let (fast, slow) = (world.host("fast"), world.host("slow"));
-    let fast_worker = fast.start();
-    let slow_worker = slow.start_with(slow.builder(), Habits::slow(seconds(15.0)));
-    world
-        .until("one each", || {
-            fast_worker.holds().len() == 1 && slow_worker.holds().len() == 1
-        })
-        .await;
-    let before = world.put_numbered("before-", 20).await;
-    world.sleep(seconds(3.0)).await;
-    world.merge(0, 1).await;
-    let after = world.put_numbered("after-", 20).await;
-    world.until_processed(&[before, after].concat()).await;
-    assert_parents_first(&world, &[(2, &[0, 1])]);
-    let last_end = world
-        .journal
-        .entries()
-        .into_iter()
-        .filter(|entry| entry.what == What::Ended)
-        .map(|entry| entry.at)
-        .max()
-        .unwrap();
-    let started = world
-        .journal
-        .first(|entry| entry.shard == 2 && matches!(entry.what, What::Started(_)))
-        .unwrap();
-    println!(
-        "the child starts {:?} after the other worker's parent",
-        started - last_end
-    );
-    assert!(started - last_end < seconds(2.0));
-    fast_worker.stop().await?;
-    slow_worker.stop().await?;
+async fn the_child_of_a_merge_starts_within_a_second_of_the_parent_that_another_worker_reads()
+-> TestResult {
+    // The other worker ends at any moment between two looks of the child's owner.
+    for slow_for in [15.0, 15.3, 15.6, 15.9, 16.2] {
+        let world = World::new(2);
+        let (fast, slow) = (world.host("fast"), world.host("slow"));
+        let fast_worker = fast.start();
+        let slow_worker = slow.start_with(slow.builder(), Habits::slow(seconds(slow_for)));
+        world
+            .until("one each", || {
+                fast_worker.holds().len() == 1 && slow_worker.holds().len() == 1
+            })
+            .await;
+        let before = world.put_numbered("before-", 20).await;
+        world.sleep(seconds(3.0)).await;
+        world.merge(0, 1).await;
+        let after = world.put_numbered("after-", 20).await;
+        world.until_processed(&[before, after].concat()).await;
+        assert_parents_first(&world, &[(2, &[0, 1])]);
+        let last_end = world
+            .journal
+            .entries()
+            .into_iter()
+            .filter(|entry| entry.what == What::Ended)
+            .map(|entry| entry.at)
+            .max()
+            .unwrap();
+        let started = world
+            .journal
+            .first(|entry| entry.shard == 2 && matches!(entry.what, What::Started(_)))
+            .unwrap();
+        let late = started - last_end;
+        println!("the child starts {late:?} after the other worker's parent");
+        assert!(late < seconds(1.0), "{late:?}");
+        fast_worker.stop().await?;
+        slow_worker.stop().await?;
+    }
     Ok(())
 }
 
