@@ -113,6 +113,7 @@ impl<P: RecordProcessor> Coordinator<P> {
         let env = kinesis.env().clone();
         let (event_sender, events) = mpsc::channel(EVENTS_WAITING);
         let now = env.now();
+        let seen = Observations::new(config.failover);
         Self {
             env,
             kinesis,
@@ -128,7 +129,7 @@ impl<P: RecordProcessor> Coordinator<P> {
             next_round: now,
             in_flight: BTreeSet::new(),
             cooling: BTreeMap::new(),
-            seen: Some(Observations::new()),
+            seen: Some(seen),
             next_look: now,
             is_syncing: false,
             has_synced: false,

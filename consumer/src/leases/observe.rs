@@ -1,7 +1,9 @@
 //! Which leases live: by observation, without comparing the clocks of two hosts.
 //!
 //! A lease is expired if its counter has not moved for longer than the failover time on *my*
-//! monotonic clock. So after a start nothing is expired until I have looked for that long.
+//! monotonic clock. So after a start nothing is expired until I have looked for that long. And what
+//! happened while nobody looked is not known: after an outage of the table, or after this host stood
+//! still, the owners were silent for as long as I was, and are given the time to renew.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,17 +18,29 @@ use super::lease::{Lease, Me};
 /// or my predecessor's last request may still have been under way.
 const MOVES_OF_A_DOUBLE: u32 = 2;
 
+/// What one gap between two looks counts for at most, as a part of the failover time: 1 / this.
+///
+/// Looks are at most a quarter of the failover time apart, so ordinary ones count in full. A living
+/// owner was silent for a third before the gap (it renews that often), a quarter passes until a look
+/// sees that, and the gap adds a third: less than one failover time. So after the gap every owner has
+/// the time to the next look to renew, and none is overdue.
+const GAP_PART: u32 = 3;
+
 /// What was seen of each lease so far.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Observations(BTreeMap<ShardId, Observed>);
+#[derive(Debug, Clone)]
+pub(crate) struct Observations {
+    longest_gap: Duration,
+    leases: BTreeMap<ShardId, Observed>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Observed {
     counter: u64,
-    /// When the look that first showed this counter was answered.
-    since: Instant,
-    /// When the last look that showed this counter was asked for.
-    until: Instant,
+    /// For how long this counter was seen: from the answer of the first look that showed it to the
+    /// question of the last, long gaps cut short.
+    silent: Duration,
+    /// When the last look that showed this counter was asked for; the first, when it was answered.
+    last: Instant,
     /// What is known of a namesake that holds it.
     double: Option<Double>,
 }
@@ -50,8 +64,11 @@ pub(crate) struct DuplicateWorkerId {
 
 impl Observations {
     /// Nothing seen yet.
-    pub(crate) fn new() -> Self {
-        Self::default()
+    pub(crate) fn new(failover: Duration) -> Self {
+        Self {
+            longest_gap: failover / GAP_PART,
+            leases: BTreeMap::new(),
+        }
     }
 
     /// Takes in a scan that was asked for and answered at these times. Forgets leases that are not
@@ -66,7 +83,7 @@ impl Observations {
         asked: Instant,
         answered: Instant,
     ) -> Result<(), DuplicateWorkerId> {
-        let before = std::mem::take(&mut self.0);
+        let before = std::mem::take(&mut self.leases);
         let mut duplicate = None;
         for lease in leases {
             let earlier = before.get(&lease.shard_id);
@@ -77,19 +94,23 @@ impl Observations {
                 duplicate.get_or_insert_with(|| lease.shard_id.clone());
             }
             let observed = match earlier {
-                Some(earlier) if earlier.counter == lease.counter => Observed {
-                    until: asked,
-                    double,
-                    ..*earlier
-                },
+                Some(earlier) if earlier.counter == lease.counter => {
+                    let gap = asked.saturating_duration_since(earlier.last);
+                    Observed {
+                        silent: earlier.silent + gap.min(self.longest_gap),
+                        last: earlier.last.max(asked),
+                        double,
+                        ..*earlier
+                    }
+                }
                 _ => Observed {
                     counter: lease.counter,
-                    since: answered,
-                    until: answered,
+                    silent: Duration::ZERO,
+                    last: answered,
                     double,
                 },
             };
-            self.0.insert(lease.shard_id.clone(), observed);
+            self.leases.insert(lease.shard_id.clone(), observed);
         }
         match duplicate {
             None => Ok(()),
@@ -100,11 +121,10 @@ impl Observations {
         }
     }
 
-    /// For how long the lease's counter is known not to have moved.
+    /// For how long the lease's counter was seen not to move.
     pub(crate) fn unchanged_for(&self, shard_id: &ShardId) -> Duration {
-        self.0.get(shard_id).map_or(Duration::ZERO, |observed| {
-            observed.until.saturating_duration_since(observed.since)
-        })
+        let observed = self.leases.get(shard_id);
+        observed.map_or(Duration::ZERO, |observed| observed.silent)
     }
 
     /// Whether anybody may take the lease: nobody owns it, or its owner has fallen silent.

@@ -261,7 +261,7 @@ async fn a_claim_that_was_never_answered_is_found_and_taken_again() {
     bench.faults.on("UpdateItem", 3, Fault::LoseResponse);
     let error = worker.take(&free(0)).await.unwrap_err();
     assert!(matches!(error, HoldError::Unavailable(_)), "{error:?}");
-    let scan = worker.look(&mut Observations::new()).await.unwrap();
+    let scan = worker.look(&mut Observations::new(FAILOVER)).await.unwrap();
     assert!(scan.leases[0].is_claimed_by(worker.me()));
     worker.take(&scan.leases[0]).await.unwrap();
 }

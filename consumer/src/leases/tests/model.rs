@@ -142,7 +142,7 @@ impl World {
                 me,
                 holder: None,
                 snapshot: None,
-                seen: Observations::new(),
+                seen: every_gap_counts(),
             });
         }
         world
@@ -181,7 +181,7 @@ impl World {
                     me,
                     holder: None,
                     snapshot: None,
-                    seen: Observations::new(),
+                    seen: every_gap_counts(),
                 };
             }
             Step::Wait(tenths) => self.now += FAILOVER / 10 * *tenths,
@@ -412,6 +412,12 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Here a process that looks after any wait may believe that the owner was silent all the while: the
+/// worst case, which only the writes' conditions make safe.
+fn every_gap_counts() -> Observations {
+    Observations::new(FAILOVER * 1000)
 }
 
 fn fates() -> impl Strategy<Value = Fate> {

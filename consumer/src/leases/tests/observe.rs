@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
 use shardwise_env::{Env, Instant};
 
 use crate::leases::lease::Lease;
@@ -21,7 +22,7 @@ struct Watcher {
 impl Watcher {
     fn of(lease: Lease) -> Self {
         Self {
-            seen: Observations::new(),
+            seen: Observations::new(FAILOVER),
             lease,
             now: Env::system().now(),
         }
@@ -33,6 +34,18 @@ impl Watcher {
         self.now = asked + SECOND;
         let leases = std::slice::from_ref(&self.lease);
         self.seen.observe(&me("a", "1"), leases, asked, self.now)
+    }
+
+    /// Looks again and again for so long, and then as above.
+    fn watch(&mut self, duration: Duration) -> Result<(), DuplicateWorkerId> {
+        let end = self.now + duration;
+        let leases = std::slice::from_ref(&self.lease);
+        while end.saturating_duration_since(self.now) > FAILOVER / 4 {
+            self.now += FAILOVER / 4;
+            let me = me("a", "1");
+            self.seen.observe(&me, leases, self.now, self.now)?;
+        }
+        self.look(end.saturating_duration_since(self.now))
     }
 
     fn is_available(&self) -> bool {
@@ -56,7 +69,7 @@ fn an_owned_lease_is_not_free_at_first_sight_and_an_unowned_one_is() {
 fn a_lease_expires_when_its_counter_stood_still_for_longer_than_the_failover_time() {
     let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
     watcher.look(SECOND).unwrap();
-    watcher.look(FAILOVER).unwrap();
+    watcher.watch(FAILOVER).unwrap();
     assert!(!watcher.is_available(), "exactly the failover time");
     watcher.look(Duration::ZERO).unwrap();
     assert!(watcher.is_available());
@@ -73,6 +86,25 @@ fn without_another_look_nothing_expires() {
         Duration::ZERO,
         "never seen"
     );
+}
+
+/// The table was out of reach, or this host stood still. The owners renew as soon as they can, which
+/// is before the look after the next.
+#[test]
+fn an_hour_without_a_look_is_no_silence_of_the_owners() {
+    let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
+    watcher.look(SECOND).unwrap();
+    // Its last renewal is a third of the failover time ago when the outage begins.
+    watcher.watch(FAILOVER / 3).unwrap();
+    watcher.look(Duration::from_secs(3600)).unwrap();
+    assert!(!watcher.is_available());
+    watcher.lease.counter = 6;
+    watcher.look(FAILOVER / 4).unwrap();
+    assert_eq!(watcher.seen.unchanged_for(&shard(0)), Duration::ZERO);
+    // An owner that is dead is found out all the same, by looking on.
+    watcher.look(Duration::from_secs(3600)).unwrap();
+    watcher.watch(FAILOVER).unwrap();
+    assert!(watcher.is_available());
 }
 
 #[test]
@@ -121,7 +153,7 @@ fn a_dead_predecessor_is_no_double() {
         watcher.lease.counter = counter;
         watcher.look(SECOND).unwrap();
     }
-    watcher.look(FAILOVER).unwrap();
+    watcher.watch(FAILOVER).unwrap();
     watcher.look(SECOND).unwrap();
     assert!(watcher.is_available());
 }
@@ -146,4 +178,23 @@ fn my_own_renewals_before_a_double_took_the_lease_do_not_count_for_it() {
     }
     watcher.lease.counter = 10;
     watcher.look(SECOND).unwrap_err();
+}
+
+proptest! {
+    /// However long the gaps are, silence is only what was looked at: no gap counts for more than a
+    /// third of the failover time, and none for more than it was.
+    #[test]
+    fn no_gap_counts_for_more_than_a_third(gaps in prop::collection::vec(0_u64..7_200_000, 1..20)) {
+        let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
+        watcher.look(SECOND).unwrap();
+        let mut most = Duration::ZERO;
+        for (index, gap) in gaps.into_iter().enumerate() {
+            let gap = Duration::from_millis(gap);
+            watcher.look(gap).unwrap();
+            // A look takes a second, which lies between two questions.
+            let looked = gap + if index > 0 { SECOND } else { Duration::ZERO };
+            most += looked.min(FAILOVER / 3);
+            prop_assert_eq!(watcher.seen.unchanged_for(&shard(0)), most);
+        }
+    }
 }

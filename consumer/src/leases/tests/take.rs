@@ -1,6 +1,7 @@
 //! Who takes what, by example and with simulated fleets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use shardwise_env::{Env, Instant};
@@ -29,7 +30,7 @@ impl View {
         let mut view = Self {
             me: me("a", "1"),
             leases,
-            seen: Observations::new(),
+            seen: Observations::new(FAILOVER),
             held: BTreeSet::new(),
             avoid: BTreeSet::new(),
             max_leases: usize::MAX,
@@ -44,8 +45,12 @@ impl View {
 
     /// The same leases once more, this many failover times (and a little) later.
     fn later(mut self, failovers: u32) -> Self {
-        let now = Env::system().now() + FAILOVER * failovers + FAILOVER / 10;
-        self.look(now);
+        let mut now = Env::system().now();
+        for _ in 0..failovers * 4 {
+            now += FAILOVER / 4;
+            self.look(now);
+        }
+        self.look(now + FAILOVER / 10);
         self
     }
 
@@ -192,8 +197,8 @@ fn what_is_overdue_is_taken_beyond_the_share() {
     assert!(view.takes().is_empty(), "free, but for others to take");
     let mut view = View::new(leases());
     let mut now = Env::system().now();
-    for round in 1..=4 {
-        now += FAILOVER;
+    for round in 1..=16 {
+        now += FAILOVER / 4;
         // b lives.
         for lease in &mut view.leases[0..4] {
             lease.counter += round;
@@ -202,6 +207,24 @@ fn what_is_overdue_is_taken_beyond_the_share() {
     }
     at_share(&mut view);
     assert_eq!(view.takes().len(), 4);
+}
+
+/// After an outage of the table the first worker that looks does not take the whole fleet's leases.
+#[test]
+fn nothing_is_overdue_from_a_gap_between_two_looks_alone() {
+    let mut leases = of("b", 0..4);
+    leases.extend(of("c", 4..8));
+    leases.extend(of("a", 8..12));
+    let mut view = View::new(leases);
+    view.held = (8..12).map(shard).collect();
+    let now = Env::system().now();
+    for (passed, is_renewed) in [(3_600, false), (3_602, true), (7_200, false)] {
+        if is_renewed {
+            view.leases.iter_mut().for_each(|lease| lease.counter += 1);
+        }
+        view.look(now + Duration::from_secs(passed));
+        assert!(view.takes().is_empty(), "after {passed} s");
+    }
 }
 
 #[test]
