@@ -42,6 +42,11 @@ const BETWEEN_SYNCS: Duration = Duration::from_secs(60);
 /// The time to the next comparison after one that failed.
 const SYNC_AGAIN: Duration = Duration::from_secs(2);
 
+/// How long the lease table may refuse every look for good (it is deleted, belongs to something else,
+/// or may not be read) before the worker ends. A change of permissions, or a table that is being
+/// restored, is through in that time; the leases have expired long before.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
+
 /// Events that wait for the loop. It empties the queue at once; a shard whose event finds no room
 /// waits.
 pub(crate) const EVENTS_WAITING: usize = 64;
@@ -96,6 +101,8 @@ pub(crate) struct Coordinator<P> {
     /// What was seen of the leases; away while a look is under way.
     seen: Option<Observations>,
     next_look: Instant,
+    /// Since when looks are refused for good, one after another.
+    refused_since: Option<Instant>,
     is_syncing: bool,
     has_synced: bool,
     next_sync: Instant,
@@ -131,6 +138,7 @@ impl<P: RecordProcessor> Coordinator<P> {
             cooling: BTreeMap::new(),
             seen: Some(seen),
             next_look: now,
+            refused_since: None,
             is_syncing: false,
             has_synced: false,
             next_sync: now,
@@ -215,12 +223,14 @@ impl<P: RecordProcessor> Coordinator<P> {
         match done {
             Done::Looked(seen, result) => {
                 let outcome = match result {
-                    Ok(scan) if !self.is_stopping => {
-                        self.on_scan(&seen, scan);
+                    Ok(scan) => {
+                        self.refused_since = None;
+                        if !self.is_stopping {
+                            self.on_scan(&seen, scan);
+                        }
                         Ok(())
                     }
-                    Ok(_) => Ok(()),
-                    Err(error) => on_failed_look(error),
+                    Err(error) => self.on_failed_look(error),
                 };
                 self.seen = Some(seen);
                 outcome
@@ -509,18 +519,31 @@ impl<P: RecordProcessor> Coordinator<P> {
     fn job(&mut self, job: impl Future<Output = Done> + Send + 'static) {
         self.jobs.push(Box::pin(job));
     }
-}
 
-fn on_failed_look(error: LookError) -> Result<(), WorkerError> {
-    match error {
-        LookError::Duplicate(duplicate) => Err(WorkerError::new(
-            WorkerErrorKind::DuplicateWorkerId,
-            duplicate.to_string(),
-        )),
+    fn on_failed_look(&mut self, error: LookError) -> Result<(), WorkerError> {
+        let error = match error {
+            LookError::Duplicate(duplicate) => {
+                let kind = WorkerErrorKind::DuplicateWorkerId;
+                return Err(WorkerError::new(kind, duplicate.to_string()));
+            }
+            LookError::Store(error) => error,
+        };
         // Leases that are held go on; what others do is not known for now.
-        LookError::Store(error) => {
+        if error.is_retryable() {
+            self.refused_since = None;
             tracing::warn!(%error, "could not look at the lease table");
-            Ok(())
+            return Ok(());
         }
+        let now = self.env.now();
+        let refused_for = now - *self.refused_since.get_or_insert(now);
+        if refused_for < REFUSED_FOR {
+            tracing::error!(%error, ?refused_for, "may not look at the lease table");
+            return Ok(());
+        }
+        let message = format!(
+            "cannot use the lease table {} any more",
+            self.config.application
+        );
+        Err(WorkerError::new(WorkerErrorKind::LeaseTable, message).with_source(error))
     }
 }

@@ -27,7 +27,8 @@ pub enum WorkerErrorKind {
     UnknownStream,
     /// The stream was deleted while the worker ran. The checkpoints are as they were.
     StreamDeleted,
-    /// The lease table is missing, is not one, or may not be used.
+    /// The lease table is missing, is not one, or may not be used; at the start, or for a minute
+    /// while the worker ran.
     LeaseTable,
     /// Another live process uses the same worker id.
     DuplicateWorkerId,

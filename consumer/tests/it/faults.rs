@@ -361,6 +361,25 @@ async fn a_shard_whose_children_alone_are_listed_for_minutes_has_ended() -> Test
     Ok(())
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_lease_table_that_is_deleted_ends_the_worker() -> TestResult {
+    let world = World::new(1);
+    let host = world.host("a");
+    let worker = host.start();
+    let all = world.put_numbered("r", 2).await;
+    world.until_processed(&all).await;
+    world.sleep(seconds(5.0)).await;
+    let delete = world.dynamodb().delete_table();
+    delete
+        .table_name(crate::support::APPLICATION)
+        .send()
+        .await?;
+    let ended = world.env.timeout(seconds(180.0), worker.task).await;
+    let error = ended.expect("it ends by itself")?.unwrap_err();
+    assert_eq!(error.kind(), WorkerErrorKind::LeaseTable);
+    Ok(())
+}
+
 /// Takes away from GetRecords answers what only the end of a shard lacks.
 #[derive(Debug)]
 struct Strip<T> {
