@@ -440,7 +440,7 @@ impl<P: RecordProcessor> Coordinator<P> {
                 let ready = self.parents.done(shard_id);
                 self.go(&ready);
             }
-            Ok(Outcome::Released) => {}
+            Ok(Outcome::Released | Outcome::Unreleased) => {}
             Ok(Outcome::Lost) => {
                 if let Some(Loss::TakenByDouble(worker_id)) = shard.lease.held().loss() {
                     return Err(WorkerError::new(

@@ -5,7 +5,7 @@
 //! again after this host stood still.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use shardwise_client::ChildShard;
@@ -31,6 +31,8 @@ struct Inner {
     events: mpsc::Sender<Event>,
     /// Changes whenever it is worth to look at the lease again.
     news: watch::Sender<()>,
+    /// The children with which the shard was last to be ended.
+    children: Mutex<Vec<ChildShard>>,
 }
 
 /// What is to be written.
@@ -43,6 +45,17 @@ enum Wish<'a> {
 /// The lease is not this worker's any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
+
+/// What became of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// The lease is free.
+    Done,
+    /// It was lost before.
+    Lost,
+    /// The table gave no answer: the lease is free, or expires by itself.
+    Unanswered,
+}
 
 impl LeaseHandle {
     /// Takes a lease into care. The task renews it until the lease is lost or the task is dropped.
@@ -60,6 +73,7 @@ impl LeaseHandle {
             stats: stats.clone(),
             events,
             news: watch::Sender::new(()),
+            children: Mutex::default(),
         }));
         let keeper = env.spawn(handle.clone().renew_for_ever());
         (handle, keeper)
@@ -158,18 +172,19 @@ impl LeaseHandle {
     /// Writes down that the shard is done; its children's leases go to the worker.
     pub(crate) async fn end(&self, children: &[ChildShard]) -> Result<(), CheckpointError> {
         self.persist(Wish::End(children)).await?;
-        self.0.news.send_replace(());
         self.0.stats.count(|stats| stats.checkpoints += 1);
         Ok(())
     }
 
-    /// Gives the lease up. Whether it was still held.
-    pub(crate) async fn release(&self) -> bool {
+    /// Gives the lease up.
+    pub(crate) async fn release(&self) -> Release {
         let result = self.persist(Wish::Release).await;
         self.0.news.send_replace(());
-        match result {
-            Ok(()) => true,
-            Err(error) => error.kind() != CheckpointErrorKind::LeaseLost,
+        match (result, self.0.held.loss()) {
+            // A release whose answer was lost is found out by the next write.
+            (Ok(()), _) | (Err(_), Some(Loss::Released)) => Release::Done,
+            (Err(_), Some(_)) => Release::Lost,
+            (Err(_), None) => Release::Unanswered,
         }
     }
 
@@ -203,21 +218,35 @@ impl LeaseHandle {
         match wish {
             Wish::Checkpoint(wanted) => self.write_checkpoint(wanted).await,
             Wish::Release => inner.held.release().await,
-            Wish::End(children) => match inner.held.end(children).await {
-                Ok(held) => {
-                    for child in held {
-                        // Fails only when the worker is gone, and then every task is.
-                        let _ = inner.events.send(Event::Child(Box::new(child))).await;
-                    }
-                    Ok(())
+            Wish::End(children) => {
+                *self.children() = children.to_vec();
+                self.write_end(children).await
+            }
+        }
+    }
+
+    fn children(&self) -> MutexGuard<'_, Vec<ChildShard>> {
+        let children = self.0.children.lock();
+        children.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn write_end(&self, children: &[ChildShard]) -> Result<(), HoldError> {
+        let inner = &*self.0;
+        match inner.held.end(children).await {
+            Ok(held) => {
+                for child in held {
+                    // Fails only when the worker is gone, and then every task is.
+                    let _ = inner.events.send(Event::Child(Box::new(child))).await;
                 }
-                Err(error) => {
-                    if let HoldError::ParentMissing { .. } = error {
-                        let _ = inner.events.send(Event::ShardsMissing).await;
-                    }
-                    Err(error)
+                inner.news.send_replace(());
+                Ok(())
+            }
+            Err(error) => {
+                if let HoldError::ParentMissing { .. } = error {
+                    let _ = inner.events.send(Event::ShardsMissing).await;
                 }
-            },
+                Err(error)
+            }
         }
     }
 
@@ -241,6 +270,11 @@ impl LeaseHandle {
                     floor: floor @ Checkpoint::At { .. },
                     ..
                 }) => *wanted = floor,
+                // The end was asked for before, and may not be written: the same holds.
+                Err(HoldError::BelowFloor { .. }) => {
+                    let children = self.children().clone();
+                    return self.write_end(&children).await;
+                }
                 result => return result,
             }
         }

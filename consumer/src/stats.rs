@@ -88,9 +88,11 @@ pub enum LeaseEventKind {
     Released,
     /// Its shard is checkpointed at the end.
     Ended,
-    /// This worker released it because the processor failed too often.
+    /// This worker gave it up, since the processor failed too often. It is released, or expires by
+    /// itself if the lease table gave no answer.
     GivenUp,
-    /// The grace at shutdown ended before the processor did. The lease expires by itself.
+    /// At shutdown the grace ended before the processor did, or the lease table gave no answer to
+    /// the release. The lease expires by itself.
     Abandoned,
 }
 

@@ -203,7 +203,7 @@ impl Holder {
     /// A look showed this row. Only a newer one than mine proves anything.
     pub(super) fn seen(&mut self, row: &Lease) {
         if self.loss.is_none() && row.counter > self.row.counter && !row.is_claimed_by(&self.me) {
-            self.loss = Some(decide::loss(row, &self.me));
+            self.lose(decide::loss(row, &self.me));
         }
     }
 
@@ -212,8 +212,13 @@ impl Holder {
         self.renew_at = now + self.timing.renew_again_after();
     }
 
-    /// The lease is lost for good.
+    /// The lease is lost for good. If it is free, and I was about to free it, then that was me: the
+    /// answer to my release was lost.
     pub(super) fn lose(&mut self, loss: Loss) -> HoldError {
+        let loss = match loss {
+            Loss::Freed if self.giving_up => Loss::Released,
+            loss => loss,
+        };
         self.loss = Some(loss.clone());
         HoldError::Lost(loss)
     }

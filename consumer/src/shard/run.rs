@@ -20,7 +20,7 @@ use super::fetch::{ANSWERS_AHEAD, Fetched, Fetcher, Start};
 use super::state::{AfterFailure, Failures, Place, ShardState};
 use crate::checkpoint::{Checkpointer, ShardEnd};
 use crate::config::{Config, InitialPosition};
-use crate::keeper::LeaseHandle;
+use crate::keeper::{LeaseHandle, Release};
 use crate::leases::Checkpoint;
 use crate::processor::{RecordProcessor, ShardInfo};
 use crate::record::{Batch, ConsumedRecord, Position};
@@ -63,6 +63,8 @@ pub(crate) enum Outcome {
     Lost,
     /// The worker was told to stop, and the lease is released.
     Released,
+    /// The worker was told to stop, and nobody knows whether the lease is released.
+    Unreleased,
     /// The processor failed too often, and the lease is released.
     GivenUp,
     /// The stream is gone.
@@ -363,7 +365,8 @@ impl<P: RecordProcessor> Run<P> {
                 self.release(Outcome::Released).await
             }
         };
-        if matches!(outcome, Outcome::Lost | Outcome::GivenUp)
+        // After the good-bye there is no call, whatever became of the lease meanwhile.
+        if matches!(exit, Exit::Lost | Exit::GivenUp)
             && self.calls.is_started()
             && let Err(error) = self.calls.lease_lost().await
         {
@@ -385,10 +388,10 @@ impl<P: RecordProcessor> Run<P> {
     }
 
     async fn release(&mut self, outcome: Outcome) -> Outcome {
-        if self.parts.lease.release().await {
-            outcome
-        } else {
-            Outcome::Lost
+        match (self.parts.lease.release().await, outcome) {
+            (Release::Lost, _) => Outcome::Lost,
+            (Release::Unanswered, Outcome::Released) => Outcome::Unreleased,
+            (Release::Done | Release::Unanswered, outcome) => outcome,
         }
     }
 
@@ -451,6 +454,7 @@ impl Outcome {
             Self::Ended => LeaseEventKind::Ended,
             Self::Lost => LeaseEventKind::Lost,
             Self::Released | Self::StreamDeleted => LeaseEventKind::Released,
+            Self::Unreleased => LeaseEventKind::Abandoned,
             Self::GivenUp => LeaseEventKind::GivenUp,
         }
     }

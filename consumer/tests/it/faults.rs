@@ -9,7 +9,10 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use shardwise_client::Transport;
 use shardwise_client::transport::{Body, BoxFuture, Fault, TransportError};
-use shardwise_consumer::{CheckpointErrorKind, WorkerErrorKind};
+use shardwise_consumer::{
+    Batch, BoxError, CheckpointErrorKind, Checkpointer, EndAcked, LeaseEventKind, Position,
+    RecordProcessor, ShardEnd, WorkerErrorKind,
+};
 use shardwise_mock::Operation;
 
 use crate::scribe::{Habits, What};
@@ -377,6 +380,73 @@ async fn a_lease_table_that_is_deleted_ends_the_worker() -> TestResult {
     let ended = world.env.timeout(seconds(180.0), worker.task).await;
     let error = ended.expect("it ends by itself")?.unwrap_err();
     assert_eq!(error.kind(), WorkerErrorKind::LeaseTable);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_could_not_be_released_is_not_reported_as_released() -> TestResult {
+    let world = World::new(1);
+    let host = world.host("a");
+    let worker = host.start();
+    let all = world.put_numbered("r", 2).await;
+    world.until_processed(&all).await;
+    world.sleep(seconds(5.0)).await;
+    host.faults.on("UpdateItem", 100_000, Fault::LoseRequest);
+    let stats = worker.stats.clone();
+    worker.stop().await?;
+    assert!(world.leases().await[&0].contains_key("leaseOwner"));
+    let events = stats.snapshot().events;
+    let last = events.back().map(|event| event.kind);
+    assert_eq!(last, Some(LeaseEventKind::Abandoned));
+    Ok(())
+}
+
+/// Asks for a checkpoint after the end of its shard was asked for in vain.
+struct Hesitant {
+    inner: crate::scribe::Scribe,
+    faults: shardwise_client::transport::Faults,
+    last: Option<(Checkpointer, Position)>,
+}
+
+impl RecordProcessor for Hesitant {
+    async fn process(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        self.last = Some((checkpointer.clone(), batch.end().clone()));
+        self.inner.process(batch, checkpointer).await
+    }
+
+    async fn shard_ended(&mut self, end: ShardEnd) -> Result<EndAcked, BoxError> {
+        self.faults.on("UpdateItem", 100_000, Fault::LoseRequest);
+        let error = end.checkpoint().await.unwrap_err();
+        assert_eq!(error.kind(), CheckpointErrorKind::Unavailable);
+        self.faults.clear();
+        let (checkpointer, last) = self.last.as_ref().unwrap();
+        checkpointer.checkpoint(last).await?;
+        Err(error.into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_after_an_end_without_an_answer_writes_the_end() -> TestResult {
+    let world = World::new(1);
+    let host = world.host("a");
+    let (journal, faults) = (world.journal.clone(), host.faults.clone());
+    let habits = Habits::checkpoints(crate::scribe::Checkpoints::Never);
+    let worker = host.builder().build(move |shard| Hesitant {
+        inner: journal.processor("a", shard, &habits),
+        faults: faults.clone(),
+        last: None,
+    })?;
+    let worker = host.run(worker);
+    let mut all = world.put_numbered("before-", 3).await;
+    world.until_processed(&all).await;
+    world.split(0).await;
+    all.extend(world.put_numbered("after-", 3).await);
+    world.until_processed(&all).await;
+    let stats = worker.stats.snapshot();
+    assert_eq!((stats.shards_ended, stats.processor_failures), (1, 1));
+    assert_eq!(world.leases().await[&0]["checkpoint"], "SHARD_END");
+    assert_eq!(world.journal.records(|_| true).len(), all.len());
+    worker.stop().await?;
     Ok(())
 }
 

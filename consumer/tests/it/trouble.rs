@@ -372,6 +372,70 @@ async fn a_processor_that_panics_at_the_end_is_given_up_though_the_records_befor
     Ok(())
 }
 
+/// Takes its time to say good-bye.
+struct SlowGoodbye {
+    inner: crate::scribe::Scribe,
+    takes: std::time::Duration,
+    env: shardwise_env::Env,
+}
+
+impl RecordProcessor for SlowGoodbye {
+    async fn process(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        self.inner.process(batch, checkpointer).await
+    }
+
+    async fn lease_lost(&mut self) {
+        self.inner.lease_lost().await;
+    }
+
+    async fn shutting_down(&mut self, checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        self.env.sleep(self.takes).await;
+        self.inner.shutting_down(checkpointer).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_called_after_the_goodbye_though_the_lease_is_lost_meanwhile() -> TestResult {
+    let world = World::new(1);
+    let (host, other) = (world.host("a"), world.host("b"));
+    let (journal, env) = (world.journal.clone(), host.node.env());
+    let builder = host.builder().shutdown_grace(seconds(120.0));
+    let worker = builder.build(move |shard| SlowGoodbye {
+        inner: journal.processor("a", shard, &Habits::default()),
+        takes: seconds(60.0),
+        env: env.clone(),
+    })?;
+    let worker = host.run(worker);
+    let all = world.put_numbered("r", 3).await;
+    world.until_processed(&all).await;
+    let heir = other.start();
+    world.sleep(seconds(3.0)).await;
+    worker.ask_to_stop();
+    world.sleep(seconds(0.1)).await;
+    host.faults.on(
+        "UpdateItem",
+        100_000,
+        shardwise_client::transport::Fault::LoseRequest,
+    );
+    world.until("taken", || heir.holds().len() == 1).await;
+    host.faults.clear();
+    let stats = worker.stats.clone();
+    worker.stop().await?;
+    let last = |what: &What| {
+        world
+            .journal
+            .count(|entry| entry.host == "a" && entry.what == *what)
+    };
+    assert_eq!(
+        (last(&What::ShuttingDown), last(&What::LeaseLost)),
+        (1, 0),
+        "the good-bye is the last call"
+    );
+    assert_eq!(stats.snapshot().leases_lost, 1);
+    heir.stop().await?;
+    Ok(())
+}
+
 /// Checkpoints the second shard where it came to in the first.
 struct Mixer {
     shard: u32,

@@ -221,6 +221,27 @@ async fn an_adopted_write_counts_from_when_it_may_have_been_sent() {
     assert_eq!(held.valid_until(), bench.env.now() + FAILOVER);
 }
 
+/// The answer to a release is lost, and the next renewal finds the row freed.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_found_free_after_its_release_was_released() {
+    for is_seen in [false, true] {
+        let bench = Bench::new().await;
+        let worker = bench.worker("a");
+        let held = bench.take(&worker).await;
+        let write = decide::next(held.claimed(), worker.me(), &Intent::Release);
+        held.attempt_for_test(&Intent::Release, bench.env.now());
+        bench.rows.apply(&write);
+        if is_seen {
+            held.seen(&bench.rows.row(held.shard_id()).unwrap());
+        } else {
+            bench.env.sleep_until(held.renew_at()).await;
+            let error = held.renew().await.unwrap_err();
+            assert!(matches!(error, HoldError::Lost(Loss::Released)), "{error}");
+        }
+        assert_eq!(held.loss(), Some(Loss::Released));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn renewals_and_checkpoints_at_once_keep_the_lease() {
     let bench = Bench::new().await;
