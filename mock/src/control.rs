@@ -1,127 +1,13 @@
-//! What a test tells the mock, and what it asks it: fault rules and call counts.
+//! The fault rules in force, and how often each operation was called.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
+use crate::fault::Fault;
+use crate::ids::Ids;
 use crate::kinesis::EntryFaults;
-use crate::mock::Mock;
 use crate::operation::Operation;
-
-/// What goes wrong with a request as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fault {
-    /// Refused, and not done: the service's throttling error for the operation, HTTP 400.
-    Throttle,
-    /// Refused, and not done: InternalFailure, HTTP 500.
-    Internal,
-    /// Refused, and not done: ServiceUnavailable, HTTP 503.
-    Unavailable,
-    /// Done, but answered with InternalFailure: the caller cannot know. This is the one that
-    /// finds duplicates.
-    LoseAnswer,
-    /// Done, after this time.
-    Delay(Duration),
-    /// Refused, and not done: any error.
-    #[non_exhaustive]
-    Error {
-        /// The HTTP status.
-        status: u16,
-        /// The error's type, for example `AccessDeniedException`.
-        kind: String,
-        /// The message.
-        message: String,
-    },
-}
-
-impl Fault {
-    /// A fault with any status, error type and message.
-    #[must_use]
-    pub fn error(status: u16, kind: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Error {
-            status,
-            kind: kind.into(),
-            message: message.into(),
-        }
-    }
-}
-
-/// What goes wrong with single entries of a PutRecords request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EntryFault {
-    /// ProvisionedThroughputExceededException.
-    Throttle,
-    /// InternalFailure.
-    Internal,
-}
-
-/// A fault rule that is being written; [`Mock::on`] begins one.
-#[derive(Debug)]
-#[must_use = "a rule does nothing until `reply` or `fail_entries` completes it"]
-pub struct Rule<'m> {
-    mock: &'m Mock,
-    operation: Operation,
-    times: Option<u64>,
-}
-
-impl<'m> Rule<'m> {
-    pub(crate) fn new(mock: &'m Mock, operation: Operation) -> Self {
-        Self {
-            mock,
-            operation,
-            times: None,
-        }
-    }
-
-    /// Ends the rule after it has applied to so many requests. Without it the rule holds until
-    /// [`Mock::clear_faults`].
-    pub fn times(self, times: u64) -> Self {
-        Self {
-            times: Some(times),
-            ..self
-        }
-    }
-
-    /// Completes the rule: the next requests meet this fault.
-    pub fn reply(self, fault: Fault) {
-        self.add(Effect::Whole(fault));
-    }
-
-    /// Completes the rule for PutRecords: of the next requests, the entries fail whose index
-    /// satisfies the predicate; the others are stored.
-    ///
-    /// ```
-    /// use shardwise_mock::{EntryFault, Mock, Operation};
-    ///
-    /// let mock = Mock::new();
-    /// mock.on(Operation::PutRecords)
-    ///     .times(1)
-    ///     .fail_entries(EntryFault::Throttle, |index| index % 2 == 1);
-    /// ```
-    pub fn fail_entries(
-        self,
-        fault: EntryFault,
-        fails: impl Fn(usize) -> bool + Send + Sync + 'static,
-    ) {
-        self.add(Effect::Entries(Arc::new(EntryFaults {
-            fault,
-            fails: Box::new(fails),
-        })));
-    }
-
-    fn add(self, effect: Effect) {
-        if self.times != Some(0) {
-            self.mock.control().add(ActiveRule {
-                operation: self.operation,
-                left: self.times,
-                effect,
-            });
-        }
-    }
-}
 
 #[derive(Debug, Clone)]
 pub(crate) enum Effect {
@@ -129,11 +15,27 @@ pub(crate) enum Effect {
     Entries(Arc<EntryFaults>),
 }
 
+/// A rule: the requests that it is for, and what befalls them.
 #[derive(Debug)]
-struct ActiveRule {
-    operation: Operation,
-    left: Option<u64>,
-    effect: Effect,
+pub(crate) struct ActiveRule {
+    pub(crate) operation: Operation,
+    /// The stream or table, by name.
+    pub(crate) resource: Option<String>,
+    /// The access key id.
+    pub(crate) caller: Option<String>,
+    pub(crate) rate: Option<f64>,
+    pub(crate) left: Option<u64>,
+    pub(crate) effect: Effect,
+    pub(crate) struck: Arc<AtomicU64>,
+}
+
+impl ActiveRule {
+    /// Whether the rule is for this request, whatever the dice say.
+    fn is_for(&self, operation: Operation, caller: &str, names: impl Fn(&str) -> bool) -> bool {
+        self.operation == operation
+            && self.caller.as_deref().is_none_or(|wanted| wanted == caller)
+            && self.resource.as_deref().is_none_or(names)
+    }
 }
 
 /// The rules in force and the calls counted.
@@ -142,14 +44,17 @@ pub(crate) struct Control {
     /// Whether there are rules at all: without them no request takes the lock.
     any_rules: AtomicBool,
     rules: Mutex<Vec<ActiveRule>>,
+    /// What rules with a rate draw from.
+    dice: Ids,
 }
 
 impl Control {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             counts: Operation::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             any_rules: AtomicBool::new(false),
             rules: Mutex::default(),
+            dice: Ids::new(seed),
         }
     }
 
@@ -161,14 +66,24 @@ impl Control {
         self.counts[operation as usize].load(Ordering::Relaxed)
     }
 
-    /// What happens to this request, by the oldest rule for its operation; uses the rule up.
-    pub(crate) fn apply(&self, operation: Operation) -> Option<Effect> {
+    /// What happens to this request, by the oldest rule that is for it and strikes it; uses the
+    /// rule up. `names` tells whether the request is about the stream or table of that name.
+    pub(crate) fn apply(
+        &self,
+        operation: Operation,
+        caller: &str,
+        names: impl Fn(&str) -> bool,
+    ) -> Option<Effect> {
         if !self.any_rules.load(Ordering::Acquire) {
             return None;
         }
         let mut rules = self.rules();
-        let index = rules.iter().position(|rule| rule.operation == operation)?;
+        let index = rules.iter().position(|rule| {
+            rule.is_for(operation, caller, &names)
+                && rule.rate.is_none_or(|rate| self.dice.draw_f64() < rate)
+        })?;
         let rule = &mut rules[index];
+        rule.struck.fetch_add(1, Ordering::Relaxed);
         let effect = rule.effect.clone();
         if let Some(left) = &mut rule.left {
             *left -= 1;
@@ -185,7 +100,7 @@ impl Control {
         self.any_rules.store(false, Ordering::Release);
     }
 
-    fn add(&self, rule: ActiveRule) {
+    pub(crate) fn add(&self, rule: ActiveRule) {
         let mut rules = self.rules();
         rules.push(rule);
         self.any_rules.store(true, Ordering::Release);

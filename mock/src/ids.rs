@@ -29,6 +29,14 @@ impl Ids {
         u128::from(self.draw()) << 64 | u128::from(self.draw())
     }
 
+    /// A number from 0 up to but not including 1.
+    pub(crate) fn draw_f64(&self) -> f64 {
+        // 53 bits fill the mantissa of a double exactly.
+        #[expect(clippy::cast_precision_loss, reason = "53 bits are exact in an f64")]
+        let mantissa = (self.draw() >> 11) as f64;
+        mantissa / (1_u64 << 53) as f64
+    }
+
     /// A request id: a version 4 UUID.
     pub(crate) fn uuid(&self) -> String {
         let version = 0x4000_u128 << 64;

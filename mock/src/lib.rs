@@ -31,6 +31,7 @@ pub mod cli;
 mod clock;
 mod control;
 mod dynamodb;
+mod fault;
 mod ids;
 mod kinesis;
 mod mock;
@@ -40,10 +41,10 @@ mod service;
 
 pub use crate::auth::KeyPairs;
 pub use crate::body::ResponseBody;
-pub use crate::control::{EntryFault, Fault, Rule};
+pub use crate::fault::{EntryFault, Fault, Rule, RuleHandle};
 pub use crate::mock::{
     CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_REGION, DEFAULT_SHARD_LIMIT, Mock, MockBuilder,
 };
 pub use crate::operation::Operation;
 pub use crate::server::{ListenError, Server};
-pub use crate::service::{MockService, ResponseFuture};
+pub use crate::service::{BrokenConnection, MockService, ResponseFuture};

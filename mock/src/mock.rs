@@ -9,8 +9,9 @@ use shardwise_types::StreamName;
 
 use crate::auth::{KeyPairs, Verifier};
 use crate::clock::{Clock, Now};
-use crate::control::{Control, Rule};
+use crate::control::Control;
 use crate::dynamodb::DynamoDb;
+use crate::fault::Rule;
 use crate::ids::Ids;
 use crate::kinesis::{Config, Kinesis};
 use crate::operation::Operation;
@@ -133,7 +134,7 @@ impl Mock {
     /// Begins a fault rule for an operation.
     ///
     /// Rules for one operation apply in the order in which they were made, each until its
-    /// [`times`](Rule::times) are used up.
+    /// [`times`](Rule::times) are used up; one request meets one rule.
     pub fn on(&self, operation: Operation) -> Rule<'_> {
         Rule::new(self, operation)
     }
@@ -331,7 +332,6 @@ impl MockBuilder {
         Mock(Arc::new(Inner {
             clock: Clock::new(env.clone()),
             ids: Ids::new(seeds.draw()),
-            control: Control::new(),
             verifier,
             dynamodb: DynamoDb::new(env.clone(), &self.account, &region, self.state_delay)
                 .stale_reads(self.stale_reads),
@@ -342,6 +342,7 @@ impl MockBuilder {
                 state_delay: self.state_delay,
                 seed: seeds.draw(),
             }),
+            control: Control::new(seeds.draw()),
             env,
         }))
     }

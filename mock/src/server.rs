@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use shardwise_env::{Env, Task};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tower_service::Service as _;
 
 use crate::mock::Mock;
@@ -139,11 +139,14 @@ async fn serve(
     // Answers are written whole: waiting to fill a packet only adds latency.
     let _ = stream.set_nodelay(true);
     let began = Arc::new(AtomicBool::new(false));
+    let broken = Arc::new(Notify::new());
     let answer = service_fn({
-        let began = began.clone();
+        let (began, broken) = (began.clone(), broken.clone());
         move |request: hyper::Request<Incoming>| {
             began.store(true, Ordering::Relaxed);
-            service.clone().call(request)
+            let answer = service.clone().call(request);
+            let broken = broken.clone();
+            async move { answer.await.inspect_err(|_| broken.notify_one()) }
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -164,7 +167,7 @@ async fn serve(
     let mut waiting = true;
     let mut stopping = false;
     loop {
-        // Cancel safe: the pinned futures outlive the loop, and `changed` loses nothing.
+        // Cancel safe: the pinned futures outlive the loop, `changed` and `notified` lose nothing.
         tokio::select! {
             biased;
             result = connection.as_mut() => {
@@ -173,6 +176,8 @@ async fn serve(
                 }
                 return;
             }
+            // hyper itself would end an HTTP/2 stream only; a fault breaks the connection.
+            () = broken.notified() => return,
             _ = stopped.changed(), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();

@@ -3,7 +3,6 @@
 //! The order of the checks is the service's own, as kinesalite recorded it: origin, method, body,
 //! content type, JSON, operation, signature; then the operation's own checks. The path is ignored.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,7 +19,9 @@ use tower_service::Service;
 use crate::answer::Answer;
 use crate::auth::Claim;
 use crate::body::ResponseBody;
-use crate::control::{Effect, Fault};
+use crate::control::Effect;
+use crate::dynamodb::DynamoDb;
+use crate::fault::Fault;
 use crate::kinesis::{Failure, Value};
 use crate::mock::Mock;
 use crate::operation::{Api, Operation};
@@ -44,7 +45,13 @@ pub struct MockService {
 
 /// An answer on its way.
 pub type ResponseFuture =
-    Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>> + Send>>;
+    Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BrokenConnection>> + Send>>;
+
+/// No answer: [`Fault::LoseResponse`] struck, and the caller sees its connection break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the connection broke before the answer, by a fault rule")]
+#[non_exhaustive]
+pub struct BrokenConnection;
 
 impl MockService {
     pub(crate) fn new(mock: Mock) -> Self {
@@ -58,10 +65,10 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     type Response = Response<ResponseBody>;
-    type Error = Infallible;
+    type Error = BrokenConnection;
     type Future = ResponseFuture;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BrokenConnection>> {
         Poll::Ready(Ok(()))
     }
 
@@ -71,7 +78,7 @@ where
             let (head, body) = request.into_parts();
             let body = Limited::new(body, MAX_REQUEST_BYTES).collect();
             let answer = match mock.env().timeout(BODY_TIMEOUT, body).await {
-                Ok(Ok(body)) => exchange(&mock, &head, &body.to_bytes()).await,
+                Ok(Ok(body)) => exchange(&mock, &head, &body.to_bytes()).await?,
                 Ok(Err(error)) if error.is::<LengthLimitError>() => {
                     Answer::plain(StatusCode::PAYLOAD_TOO_LARGE)
                 }
@@ -83,12 +90,12 @@ where
     }
 }
 
-async fn exchange(mock: &Mock, head: &Parts, body: &Bytes) -> Answer {
+async fn exchange(mock: &Mock, head: &Parts, body: &Bytes) -> Result<Answer, BrokenConnection> {
     if head.method == Method::OPTIONS && head.headers.contains_key(header::ORIGIN) {
-        return Answer::plain(StatusCode::OK);
+        return Ok(Answer::plain(StatusCode::OK));
     }
     if head.method != Method::POST {
-        return Answer::access_denied();
+        return Ok(Answer::access_denied());
     }
     let target = Target::read(&head.headers);
     match target.api {
@@ -125,36 +132,17 @@ impl<'h> Target<'h> {
     }
 }
 
-async fn kinesis(mock: &Mock, head: &Parts, target: &Target<'_>, body: &Bytes) -> Answer {
-    let is_json = content_type(head) == KINESIS_JSON;
+async fn kinesis(
+    mock: &Mock,
+    head: &Parts,
+    target: &Target<'_>,
+    body: &Bytes,
+) -> Result<Answer, BrokenConnection> {
     let refuse = |failure: &Failure| Answer::failure(KINESIS_JSON, failure);
-    if body.is_empty() {
-        let kind = match target.operation {
-            Some(_) => "SerializationException",
-            None => "UnknownOperationException",
-        };
-        return if is_json {
-            refuse(&Failure::bare(kind))
-        } else {
-            Answer::cbor(kind)
-        };
-    }
-    if !is_json {
-        return if target.is_complete {
-            Answer::unknown_content_type()
-        } else {
-            Answer::access_denied()
-        };
-    }
-    let Some(request) = Value::from_json(body) else {
-        return refuse(&Failure::bare("SerializationException"));
+    let (operation, request, claim) = match read_kinesis(mock, head, target, body) {
+        Ok(read) => read,
+        Err(refusal) => return Ok(refusal),
     };
-    let Some(operation) = target.operation else {
-        return refuse(&Failure::unknown_operation());
-    };
-    if let Err(failure) = authenticate(mock, head, body, Api::Kinesis) {
-        return refuse(&failure);
-    }
     mock.control().count(operation);
     let perform = |effect: Option<&Effect>| {
         let faults = match effect {
@@ -166,48 +154,105 @@ async fn kinesis(mock: &Mock, head: &Parts, target: &Target<'_>, body: &Bytes) -
             Err(failure) => refuse(&failure),
         }
     };
-    match mock.control().apply(operation) {
-        Some(Effect::Whole(fault)) => match fault {
-            Fault::Throttle => refuse(&mock.kinesis().throttled(operation, &request)),
-            Fault::Internal => refuse(&Failure::internal()),
-            Fault::LoseAnswer => {
-                perform(None);
-                refuse(&Failure::internal())
-            }
-            Fault::Delay(time) => {
-                mock.env().sleep(time).await;
-                perform(None)
-            }
-            Fault::Unavailable => unavailable(KINESIS_JSON),
-            Fault::Error {
-                status,
-                kind,
-                message,
-            } => Answer::error(status, KINESIS_JSON, &kind, &message),
+    let names = |stream: &str| mock.kinesis().is_about(&request, stream);
+    Ok(
+        match mock
+            .control()
+            .apply(operation, claim.access_key_id(), names)
+        {
+            Some(Effect::Whole(fault)) => match fault {
+                Fault::Throttle => refuse(&mock.kinesis().throttled(operation, &request)),
+                Fault::Internal => refuse(&Failure::internal()),
+                Fault::LoseAnswer => {
+                    perform(None);
+                    refuse(&Failure::internal())
+                }
+                Fault::LoseResponse => {
+                    perform(None);
+                    return Err(BrokenConnection);
+                }
+                Fault::Delay(time) => {
+                    mock.env().sleep(time).await;
+                    perform(None)
+                }
+                Fault::StaleRead(_) => perform(None),
+                Fault::Unavailable => unavailable(KINESIS_JSON),
+                Fault::Error {
+                    status,
+                    kind,
+                    message,
+                } => Answer::error(status, KINESIS_JSON, &kind, &message),
+            },
+            effect => perform(effect.as_ref()),
         },
-        effect => perform(effect.as_ref()),
-    }
+    )
 }
 
-async fn dynamodb(mock: &Mock, head: &Parts, target: &Target<'_>, body: &Bytes) -> Answer {
+/// What a request to Kinesis asks for and who signed it, or its refusal by the front end.
+fn read_kinesis<'r>(
+    mock: &Mock,
+    head: &'r Parts,
+    target: &Target<'_>,
+    body: &'r Bytes,
+) -> Result<(Operation, Value<'r>, Claim<'r>), Answer> {
+    let is_json = content_type(head) == KINESIS_JSON;
+    let refuse = |failure: &Failure| Answer::failure(KINESIS_JSON, failure);
+    if body.is_empty() {
+        let kind = match target.operation {
+            Some(_) => "SerializationException",
+            None => "UnknownOperationException",
+        };
+        return Err(if is_json {
+            refuse(&Failure::bare(kind))
+        } else {
+            Answer::cbor(kind)
+        });
+    }
+    if !is_json {
+        return Err(if target.is_complete {
+            Answer::unknown_content_type()
+        } else {
+            Answer::access_denied()
+        });
+    }
+    let request =
+        Value::from_json(body).ok_or_else(|| refuse(&Failure::bare("SerializationException")))?;
+    let operation = target
+        .operation
+        .ok_or_else(|| refuse(&Failure::unknown_operation()))?;
+    let claim = authenticate(mock, head, body, Api::Kinesis).map_err(|failure| refuse(&failure))?;
+    Ok((operation, request, claim))
+}
+
+async fn dynamodb(
+    mock: &Mock,
+    head: &Parts,
+    target: &Target<'_>,
+    body: &Bytes,
+) -> Result<Answer, BrokenConnection> {
     let refuse =
         |status, kind: &str, message: &str| Answer::error(status, DYNAMODB_JSON, kind, message);
     if content_type(head) != DYNAMODB_JSON {
-        return Answer::unknown_content_type();
+        return Ok(Answer::unknown_content_type());
     }
-    if let Err(failure) = authenticate(mock, head, body, Api::DynamoDb) {
-        let kind = format!("com.amazon.coral.service#{}", failure.kind);
-        return refuse(failure.status, &kind, &failure.message.unwrap_or_default());
-    }
-    let perform = || match mock.dynamodb().call(target.name, body) {
+    let claim = match authenticate(mock, head, body, Api::DynamoDb) {
+        Ok(claim) => claim,
+        Err(failure) => {
+            let kind = format!("com.amazon.coral.service#{}", failure.kind);
+            let message = failure.message.unwrap_or_default();
+            return Ok(refuse(failure.status, &kind, &message));
+        }
+    };
+    let ask = |dynamodb: &DynamoDb| match dynamodb.call(target.name, body) {
         Ok(body) => Answer::new(200, DYNAMODB_JSON, body),
         Err(failure) => {
             let body = failure.body.to_string().into_bytes();
             Answer::new(failure.status, DYNAMODB_JSON, body)
         }
     };
+    let perform = || ask(mock.dynamodb());
     let Some(operation) = target.operation else {
-        return perform();
+        return Ok(perform());
     };
     let internal = || {
         refuse(
@@ -217,41 +262,57 @@ async fn dynamodb(mock: &Mock, head: &Parts, target: &Target<'_>, body: &Bytes) 
         )
     };
     mock.control().count(operation);
-    match mock.control().apply(operation) {
-        Some(Effect::Whole(fault)) => match fault {
-            Fault::Throttle => refuse(
-                400,
-                "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
-                "The level of configured provisioned throughput for the table was exceeded. \
+    let names = |table: &str| DynamoDb::is_about(body, table);
+    Ok(
+        match mock
+            .control()
+            .apply(operation, claim.access_key_id(), names)
+        {
+            Some(Effect::Whole(fault)) => match fault {
+                Fault::Throttle => refuse(
+                    400,
+                    "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+                    "The level of configured provisioned throughput for the table was exceeded. \
                  Consider increasing your provisioning level with the UpdateTable API.",
-            ),
-            Fault::Internal => internal(),
-            Fault::LoseAnswer => {
-                perform();
-                internal()
-            }
-            Fault::Delay(time) => {
-                mock.env().sleep(time).await;
-                perform()
-            }
-            Fault::Unavailable => unavailable(DYNAMODB_JSON),
-            Fault::Error {
-                status,
-                kind,
-                message,
-            } => refuse(status, &kind, &message),
+                ),
+                Fault::Internal => internal(),
+                Fault::LoseAnswer => {
+                    perform();
+                    internal()
+                }
+                Fault::LoseResponse => {
+                    perform();
+                    return Err(BrokenConnection);
+                }
+                Fault::Delay(time) => {
+                    mock.env().sleep(time).await;
+                    perform()
+                }
+                Fault::StaleRead(age) => ask(&mock.dynamodb().as_it_was(age)),
+                Fault::Unavailable => unavailable(DYNAMODB_JSON),
+                Fault::Error {
+                    status,
+                    kind,
+                    message,
+                } => refuse(status, &kind, &message),
+            },
+            Some(Effect::Entries(_)) | None => perform(),
         },
-        Some(Effect::Entries(_)) | None => perform(),
-    }
+    )
 }
 
-/// Refuses a request that is not signed, or that is signed wrongly where signatures count.
-fn authenticate(mock: &Mock, head: &Parts, body: &[u8], api: Api) -> Result<(), Failure> {
+/// Who signed a request; refuses it if nobody did, or wrongly where signatures count.
+fn authenticate<'r>(
+    mock: &Mock,
+    head: &'r Parts,
+    body: &[u8],
+    api: Api,
+) -> Result<Claim<'r>, Failure> {
     let claim = Claim::read(head)?;
-    match mock.verifier() {
-        Some(verifier) => verifier.verify(&claim, head, body, api, mock.now().wall_seconds()),
-        None => Ok(()),
+    if let Some(verifier) = mock.verifier() {
+        verifier.verify(&claim, head, body, api, mock.now().wall_seconds())?;
     }
+    Ok(claim)
 }
 
 fn unavailable(content_type: &'static str) -> Answer {

@@ -40,30 +40,44 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use shardwise_env::{Env, Instant};
 
 use self::members::Members;
 use self::table::{Status, Table};
 use self::transact::Tokens;
+use self::versions::Versions;
 
 pub(crate) use self::error::Failure;
 
-/// The tables of one account in one region.
+/// The tables of one account in one region. Clones share the tables.
+#[derive(Clone)]
 pub(crate) struct DynamoDb {
     env: Env,
     account: String,
     region: String,
     /// How long a table or an index takes to be created, updated or deleted.
     state_delay: Duration,
-    /// How old the answer of an eventual read may be.
-    stale: Duration,
+    /// How old the answer of an eventual read is.
+    stale: Stale,
+    /// For how long tables keep what was replaced. Locked after the tables, never before.
+    keep: Arc<Mutex<Duration>>,
     /// One lock for all: an operation holds it for microseconds.
-    tables: Mutex<BTreeMap<String, Table>>,
+    tables: Arc<Mutex<BTreeMap<String, Table>>>,
     /// The transactions that a client may repeat. Locked after the tables, never before.
-    tokens: Mutex<Tokens>,
+    tokens: Arc<Mutex<Tokens>>,
+}
+
+/// How old the answer of an eventual read is.
+#[derive(Debug, Clone, Copy)]
+enum Stale {
+    /// Anything up to that, drawn for every item and read.
+    UpTo(Duration),
+    /// Just that.
+    By(Duration),
 }
 
 impl DynamoDb {
@@ -73,9 +87,10 @@ impl DynamoDb {
             account: account.to_owned(),
             region: region.to_owned(),
             state_delay,
-            stale: Duration::ZERO,
-            tables: Mutex::default(),
-            tokens: Mutex::default(),
+            stale: Stale::UpTo(Duration::ZERO),
+            keep: Arc::default(),
+            tables: Arc::default(),
+            tokens: Arc::default(),
         }
     }
 
@@ -83,10 +98,59 @@ impl DynamoDb {
     /// some time up to that long ago, drawn for every item and read. For a service that has no
     /// tables yet.
     pub(crate) fn stale_reads(self, up_to: Duration) -> Self {
+        self.keep_past(up_to);
         Self {
-            stale: up_to,
+            stale: Stale::UpTo(up_to),
             ..self
         }
+    }
+
+    /// The same tables, whose eventual reads see each item as it was that long ago, as far as
+    /// [`Self::keep_past`] reaches.
+    pub(crate) fn as_it_was(&self, ago: Duration) -> Self {
+        Self {
+            stale: Stale::By(ago),
+            ..self.clone()
+        }
+    }
+
+    /// Keeps what is replaced from now on for at least that long.
+    pub(crate) fn keep_past(&self, time: Duration) {
+        let mut tables = self.tables();
+        let mut keep = self.keep.lock().unwrap_or_else(PoisonError::into_inner);
+        *keep = time.max(*keep);
+        for table in tables.values_mut() {
+            table.versions.keep_for(*keep);
+        }
+    }
+
+    /// The past of a table that is new.
+    fn new_versions(&self) -> Versions {
+        Versions::new(*self.keep.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether a request is about the table of that name, alone or among others.
+    pub(crate) fn is_about(body: &[u8], table: &str) -> bool {
+        let Ok(request) = serde_json::from_slice::<Value>(body) else {
+            return false;
+        };
+        let is_it = |name: &str| {
+            name == table
+                || name
+                    .split_once(":table/")
+                    .is_some_and(|(_, name)| name == table)
+        };
+        let names_it = |part: &Value| part["TableName"].as_str().is_some_and(is_it);
+        let in_batch = |tables: &Map<String, Value>| tables.keys().any(|name| is_it(name));
+        let in_action = |action: &Value| {
+            let parts = action.as_object();
+            parts.is_some_and(|parts| parts.values().any(names_it))
+        };
+        names_it(&request)
+            || request["RequestItems"].as_object().is_some_and(in_batch)
+            || request["TransactItems"]
+                .as_array()
+                .is_some_and(|actions| actions.iter().any(in_action))
     }
 
     /// Answers `DynamoDB_20120810.<operation>`.
@@ -135,16 +199,19 @@ impl DynamoDb {
 
     /// How old the answer of one eventual read of one item is.
     fn draw_age(&self) -> Duration {
-        if self.stale.is_zero() {
-            return Duration::ZERO;
+        match self.stale {
+            Stale::By(age) => age,
+            Stale::UpTo(Duration::ZERO) => Duration::ZERO,
+            Stale::UpTo(limit) => {
+                let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX - 1);
+                Duration::from_micros(self.env.random_below(limit.saturating_add(1)))
+            }
         }
-        let limit = u64::try_from(self.stale.as_micros()).unwrap_or(u64::MAX - 1);
-        Duration::from_micros(self.env.random_below(limit + 1))
     }
 
     /// The table as a read of many items sees it.
     fn as_read<'t>(&self, table: &'t Table, consistent: bool, now: Instant) -> Cow<'t, Table> {
-        if consistent || self.stale.is_zero() {
+        if consistent || matches!(self.stale, Stale::UpTo(Duration::ZERO)) {
             return Cow::Borrowed(table);
         }
         table.of_ages(|| self.draw_age(), now)

@@ -54,7 +54,7 @@ impl DynamoDb {
             indexes: indexes.into_iter().map(index).collect(),
             change: (Status::Creating, ready),
             items: std::collections::BTreeMap::new(),
-            versions: Versions::new(self.stale),
+            versions: self.new_versions(),
             ttl: TimeToLive::default(),
             recovery: None,
             tags,

@@ -41,6 +41,11 @@ impl Versions {
         }
     }
 
+    /// Keeps what is replaced from now on for that long.
+    pub(super) fn keep_for(&mut self, keep: Duration) {
+        self.keep = keep;
+    }
+
     /// Notes what an item was until now.
     pub(super) fn record(&mut self, key: &ItemKey, item: Option<Item>, now: Instant) {
         if self.keep.is_zero() {

@@ -131,6 +131,23 @@ impl Kinesis {
         }
     }
 
+    /// Whether the request is about the stream of that name, as far as it says so itself.
+    pub(crate) fn is_about(&self, request: &Value<'_>, stream: &str) -> bool {
+        let text = |name: &str| match request.member(name) {
+            Some(Value::Text(text)) => Some(&**text),
+            _ => None,
+        };
+        let in_arn = |arn: &str| {
+            arn.split_once(":stream/")
+                .is_some_and(|(_, name)| name == stream)
+        };
+        text("StreamName").is_some_and(|name| name == stream)
+            || text("StreamARN").is_some_and(in_arn)
+            || text("ShardIterator")
+                .and_then(|token| self.read_iterator(token))
+                .is_some_and(|iterator| iterator.stream == stream)
+    }
+
     fn rate_exceeded(&self, shard: u32, stream: &str) -> String {
         format!(
             "Rate exceeded for shard {} in stream {stream} under account {}.",

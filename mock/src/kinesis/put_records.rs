@@ -16,7 +16,7 @@ use super::sequence::Sequence;
 use super::shard::{Payload, shard_id};
 use super::stream_ref::StreamRef;
 use crate::clock::Now;
-use crate::control::EntryFault;
+use crate::fault::EntryFault;
 
 /// Data and partition keys of one request together.
 const MAX_BYTES: usize = 10 * 1024 * 1024;

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-use shardwise_mock::{EntryFault, Fault, Operation};
+use serde_json::{Value, json};
+use shardwise_mock::{EntryFault, Fault, Mock, Operation};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tower_service::Service as _;
 
-use crate::support::World;
+use crate::support::{AUTHORIZATION, Client, World, request};
 
-fn put() -> serde_json::Value {
+fn put() -> Value {
     json!({"StreamName": "s", "PartitionKey": "a", "Data": ""})
 }
 
@@ -118,4 +121,154 @@ async fn single_entries_fail_and_the_others_are_stored() {
     world.mock.clear_faults();
     let answer = client.ok("PutRecords", body).await;
     assert_eq!(answer["FailedRecordCount"], 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_can_be_for_one_stream_or_for_one_caller() {
+    let world = World::new();
+    let client = &world.client;
+    client.create("s", 1).await;
+    client.create("t", 1).await;
+    let iterators = [
+        client.iterator("s", 0, "TRIM_HORIZON").await,
+        client.iterator("t", 0, "TRIM_HORIZON").await,
+    ];
+    let puts = world.mock.on(Operation::PutRecord).stream("s");
+    let puts = puts.times(2).reply(Fault::Internal);
+    let gets = world.mock.on(Operation::GetRecords).stream("s");
+    let gets = gets.reply(Fault::Throttle);
+    let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/s";
+    let by_arn = json!({"StreamARN": arn, "PartitionKey": "a", "Data": ""});
+    assert_eq!(puts.struck(), 0);
+    for body in [put(), by_arn] {
+        let other = json!({"StreamName": "t", "PartitionKey": "a", "Data": ""});
+        client.ok("PutRecord", other).await;
+        client.call("PutRecord", body).await.unwrap_err();
+    }
+    client.ok("PutRecord", put()).await;
+    assert_eq!(puts.struck(), 2, "a rule that is used up still tells");
+    let read = |iterator: &str| json!({"ShardIterator": iterator});
+    client.refused("GetRecords", read(&iterators[0])).await;
+    client.ok("GetRecords", read(&iterators[1])).await;
+    assert_eq!(gets.struck(), 1);
+
+    let stranger = world.mock.on(Operation::ListStreams).caller("AKIDOTHER");
+    let stranger = stranger.reply(Fault::Internal);
+    let own = world.mock.on(Operation::ListStreams);
+    let own = own.caller("AKIAIOSFODNN7EXAMPLE").times(1);
+    let own = own.reply(Fault::Internal);
+    client.call("ListStreams", json!({})).await.unwrap_err();
+    client.ok("ListStreams", json!({})).await;
+    assert_eq!((stranger.struck(), own.struck()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_strikes_about_so_often_and_a_seed_repeats_it() {
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let world = World::new();
+        let rare = world.mock.on(Operation::ListStreams).rate(0.2);
+        let rare = rare.reply(Fault::Unavailable);
+        let never = world.mock.on(Operation::ListStreams).rate(0.0);
+        let never = never.reply(Fault::Internal);
+        let mut struck = Vec::new();
+        for _ in 0..500 {
+            struck.push(world.client.call("ListStreams", json!({})).await.is_err());
+        }
+        let count = struck.iter().filter(|struck| **struck).count() as u64;
+        assert_eq!((rare.struck(), never.struck()), (count, 0));
+        assert!((60..140).contains(&count), "{count}");
+        runs.push(struck);
+    }
+    assert_eq!(runs[0], runs[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_response_was_done_and_the_caller_sees_no_answer() {
+    let world = World::new();
+    world.client.create("s", 1).await;
+    let rule = world.mock.on(Operation::PutRecord).times(1);
+    let rule = rule.reply(Fault::LoseResponse);
+    let sent = request("PutRecord", put().to_string().into_bytes());
+    let result = world.mock.service().call(sent).await;
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("connection broke"), "{error}");
+    assert_eq!(rule.struck(), 1);
+    let iterator = world.client.iterator("s", 0, "TRIM_HORIZON").await;
+    assert_eq!(world.client.drain(iterator, 10).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_lost_response_breaks_the_connection_of_a_socket() {
+    let mock = Mock::new();
+    mock.create_stream(&"s".parse().unwrap(), 1).unwrap();
+    let server = mock.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+    mock.on(Operation::PutRecord)
+        .times(1)
+        .reply(Fault::LoseResponse);
+    let body = put().to_string();
+    let text = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\nx-amz-target: Kinesis_20131202.PutRecord\r\n\
+         content-type: application/x-amz-json-1.1\r\nx-amz-date: 0\r\n\
+         authorization: {AUTHORIZATION}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // Closed or reset: either way there is no answer.
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(answer.is_empty(), "{answer:?}");
+    let client = Client::new(&mock);
+    let iterator = client.iterator("s", 0, "TRIM_HORIZON").await;
+    assert_eq!(client.drain(iterator, 10).await.len(), 1);
+    server.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_makes_single_reads_of_a_table_stale() {
+    let world = World::new();
+    let send = async |operation: &str, body: Value| {
+        let mut sent = request("GetItem", body.to_string().into_bytes());
+        let headers = sent.headers_mut();
+        let target = format!("DynamoDB_20120810.{operation}");
+        headers.insert("x-amz-target", target.parse().unwrap());
+        let json = "application/x-amz-json-1.0".parse().unwrap();
+        headers.insert("content-type", json);
+        let (status, _, body) = world.client.send(sent).await;
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(status, 200, "{body}");
+        body
+    };
+    let table = json!({
+        "TableName": "leases",
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
+    });
+    send("CreateTable", table).await;
+    let owner = async |owner: &str| {
+        let item = json!({"k": {"S": "a"}, "owner": {"S": owner}});
+        send("PutItem", json!({"TableName": "leases", "Item": item})).await;
+        world.advance(Duration::from_secs(1)).await;
+    };
+    let read = async |consistent: bool| {
+        let key = json!({"k": {"S": "a"}});
+        let body = json!({"TableName": "leases", "Key": key, "ConsistentRead": consistent});
+        let answer = send("GetItem", body).await;
+        answer["Item"]["owner"]["S"].as_str().unwrap().to_owned()
+    };
+    let stale = world.mock.on(Operation::GetItem).table("leases").times(3);
+    let stale = stale.reply(Fault::StaleRead(Duration::from_millis(1500)));
+    let other = world.mock.on(Operation::GetItem).table("other");
+    let other = other.reply(Fault::Internal);
+    owner("w1").await;
+    owner("w2").await;
+    assert_eq!(read(false).await, "w1", "as it was 1.5 seconds ago");
+    assert_eq!(read(true).await, "w2", "a consistent read is never stale");
+    world.advance(Duration::from_secs(1)).await;
+    assert_eq!(read(false).await, "w2");
+    owner("w3").await;
+    assert_eq!(read(false).await, "w3", "the rule is used up");
+    assert_eq!((stale.struck(), other.struck()), (3, 0));
 }
