@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -70,9 +71,58 @@ pub struct MockArgs {
     )]
     pub secret: Secret,
 
+    /// How time passes: real, or scaled:N for N times as fast
+    #[arg(
+        long,
+        env = "SHARDWISE_MOCK_CLOCK",
+        default_value = "real",
+        value_name = "CLOCK"
+    )]
+    pub clock: ClockKind,
+
     /// Make ids and tokens repeatable
     #[arg(long, env = "SHARDWISE_MOCK_SEED", value_name = "N")]
     pub seed: Option<u64>,
+}
+
+/// How time passes for the mock.
+///
+/// ```
+/// use shardwise_mock::cli::ClockKind;
+///
+/// assert_eq!("real".parse(), Ok(ClockKind::Real));
+/// assert_eq!("scaled:60".parse(), Ok(ClockKind::Scaled(60.try_into()?)));
+/// assert!("scaled:0".parse::<ClockKind>().is_err());
+/// # Ok::<(), std::num::TryFromIntError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClockKind {
+    /// As for everybody.
+    Real,
+    /// So many times as fast. Clients that sign by their own clocks are soon too far behind for
+    /// `--verify-signatures`, unless they follow the mock's `Date`.
+    Scaled(NonZeroU32),
+}
+
+impl FromStr for ClockKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.strip_prefix("scaled:")) {
+            ("real", _) => Ok(Self::Real),
+            ("manual", _) => Err(
+                "a program has nobody to move a manual clock: use scaled:N, or the library with \
+                 a ManualClock"
+                    .to_owned(),
+            ),
+            (_, Some(rate)) => rate
+                .parse()
+                .map(Self::Scaled)
+                .map_err(|_| "N of scaled:N must be a whole number from 1".to_owned()),
+            _ => Err("expected real or scaled:N, for example scaled:60".to_owned()),
+        }
+    }
 }
 
 /// A secret access key, which is not shown.
@@ -161,7 +211,10 @@ pub async fn run(args: MockArgs) -> Result<(), RunError> {
         return Err(RunError::Remote(args.listen));
     }
     let mut builder = Mock::builder()
-        .env(Env::system())
+        .env(match args.clock {
+            ClockKind::Real => Env::system(),
+            ClockKind::Scaled(rate) => Env::scaled(rate),
+        })
         .account(args.account)
         .shard_limit(args.shard_limit)
         .state_delay(Duration::from_millis(args.state_delay));

@@ -10,6 +10,9 @@
 //! `--verify-signatures` says so: the program then takes any access key id with the secret `test`,
 //! or that of `--secret` (`SHARDWISE_MOCK_SECRET`).
 //!
+//! Its time is that of the [`Env`](shardwise_env::Env) it is given: the machine's, a simulation's,
+//! one that runs faster (`--clock scaled:N`), or one that a test moves by hand.
+//!
 //! ```
 //! use shardwise_mock::Mock;
 //!

@@ -69,8 +69,11 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (stop, stopped) = watch::channel(false);
-        let env = mock.env().clone();
-        let accepting = env.spawn(accept(env.clone(), listener, mock.service(), stopped));
+        // Sockets live in real time. By a clock that is moved by hours, or that stands still, their
+        // time limits would cut off who is not late, or never end.
+        let env = Env::system();
+        let service = mock.service().on_sockets();
+        let accepting = env.spawn(accept(env.clone(), listener, service, stopped));
         Ok(Self {
             address,
             stop,

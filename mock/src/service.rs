@@ -14,6 +14,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use shardwise_env::Env;
 use tower_service::Service;
 
 use crate::answer::Answer;
@@ -41,6 +42,8 @@ const DYNAMODB_JSON: &str = "application/x-amz-json-1.0";
 #[derive(Debug, Clone)]
 pub struct MockService {
     mock: Mock,
+    /// The clock that a body's arrival is timed by.
+    patience: Env,
 }
 
 /// An answer on its way.
@@ -55,7 +58,16 @@ pub struct BrokenConnection;
 
 impl MockService {
     pub(crate) fn new(mock: Mock) -> Self {
-        Self { mock }
+        let patience = mock.env().clone();
+        Self { mock, patience }
+    }
+
+    /// For requests that come by sockets: those live in real time, whatever the mock's clock.
+    pub(crate) fn on_sockets(self) -> Self {
+        Self {
+            patience: Env::system(),
+            ..self
+        }
     }
 }
 
@@ -73,11 +85,11 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
-        let mock = self.mock.clone();
+        let (mock, patience) = (self.mock.clone(), self.patience.clone());
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let body = Limited::new(body, MAX_REQUEST_BYTES).collect();
-            let answer = match mock.env().timeout(BODY_TIMEOUT, body).await {
+            let answer = match patience.timeout(BODY_TIMEOUT, body).await {
                 Ok(Ok(body)) => exchange(&mock, &head, &body.to_bytes()).await?,
                 Ok(Err(error)) if error.is::<LengthLimitError>() => {
                     Answer::plain(StatusCode::PAYLOAD_TOO_LARGE)

@@ -7,6 +7,7 @@
     reason = "tests; clippy takes only test functions for such, not their helpers"
 )]
 
+mod clock;
 mod faults;
 mod garbage;
 mod http;

@@ -95,6 +95,7 @@ fn every_flag_is_a_variable_too() {
         .env("SHARDWISE_MOCK_SHARD_LIMIT", "9")
         .env("SHARDWISE_MOCK_STATE_DELAY", "0")
         .env("SHARDWISE_MOCK_SEED", "1")
+        .env("SHARDWISE_MOCK_CLOCK", "scaled:60")
         .env("SHARDWISE_MOCK_ALLOW_REMOTE", "true")
         .env("SHARDWISE_MOCK_CREATE_STREAM", "a:1,b:2");
     let running = Running::start(command);
@@ -141,6 +142,10 @@ fn what_it_cannot_do_it_refuses_before_it_begins() {
         ["--create-stream", "a:0"],
         ["--create-stream", "a b:1"],
         ["--account", "1"],
+        ["--clock", "manual"],
+        ["--clock", "scaled:0"],
+        ["--clock", "scaled:x"],
+        ["--clock", "slow"],
     ] {
         assert_eq!(failure(&arguments).0, Some(2), "{arguments:?}");
     }
