@@ -6,18 +6,18 @@ use shardwise_client::ChildShard;
 use shardwise_types::ShardId;
 
 use crate::error::CheckpointError;
-use crate::keeper::LeaseHandle;
+use crate::keeper::KeptLease;
 use crate::record::Position;
 
 /// Writes down how far a shard is processed. One per shard; cheap to clone, so that the processor
 /// may keep it.
 #[derive(Debug, Clone)]
 pub struct Checkpointer {
-    lease: LeaseHandle,
+    lease: KeptLease,
 }
 
 impl Checkpointer {
-    pub(crate) fn new(lease: LeaseHandle) -> Self {
+    pub(crate) fn new(lease: KeptLease) -> Self {
         Self { lease }
     }
 
@@ -55,7 +55,7 @@ impl Checkpointer {
 #[derive(Debug)]
 #[must_use = "the children of a shard start only after its end is checkpointed"]
 pub struct ShardEnd {
-    lease: LeaseHandle,
+    lease: KeptLease,
     children: Arc<[ChildShard]>,
 }
 
@@ -72,7 +72,7 @@ pub struct EndAcked {
 }
 
 impl ShardEnd {
-    pub(crate) fn new(lease: LeaseHandle, children: Arc<[ChildShard]>) -> Self {
+    pub(crate) fn new(lease: KeptLease, children: Arc<[ChildShard]>) -> Self {
         Self { lease, children }
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{COOL_DOWN, Config};
 use crate::error::{WorkerError, WorkerErrorKind};
-use crate::keeper::LeaseHandle;
+use crate::keeper::KeptLease;
 use crate::leases::{
     Held, HoldError, LeaseTable, LookError, Loss, Observations, Scan, Situation, StoreError,
     decide_takes,
@@ -76,7 +76,7 @@ type Job = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 /// A shard whose lease is held.
 struct Running {
-    lease: LeaseHandle,
+    lease: KeptLease,
     orders: watch::Sender<Orders>,
 }
 
@@ -362,7 +362,7 @@ impl<P: RecordProcessor> Coordinator<P> {
             Orders::Wait
         };
         let (orders, receiver) = watch::channel(orders);
-        let (lease, keeper) = LeaseHandle::keep(
+        let (lease, keeper) = KeptLease::keep(
             held,
             &self.env,
             self.config.failover,

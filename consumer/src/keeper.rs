@@ -21,7 +21,7 @@ use crate::stats::Stats;
 
 /// A lease that this worker holds. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct LeaseHandle(Arc<Inner>);
+pub(crate) struct KeptLease(Arc<Inner>);
 
 struct Inner {
     held: Held,
@@ -57,7 +57,7 @@ pub(crate) enum Release {
     Unanswered,
 }
 
-impl LeaseHandle {
+impl KeptLease {
     /// Takes a lease into care. The task renews it until the lease is lost or the task is dropped.
     pub(crate) fn keep(
         held: Held,
@@ -300,7 +300,7 @@ impl LeaseHandle {
     }
 }
 
-impl fmt::Debug for LeaseHandle {
+impl fmt::Debug for KeptLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.held.fmt(f)
     }

@@ -14,6 +14,14 @@
 //! stores  store.rs    the interface                    dynamodb.rs, row.rs, memory.rs
 //! ```
 //!
+//! # One lease, from the inside out
+//! | layer | what it is |
+//! |---|---|
+//! | [`Lease`] | the row: what the table says |
+//! | `Holder` | what a holder knows of its row and may do: pure |
+//! | [`Held`] | the shell around it: one write at a time |
+//! | `KeptLease` (`keeper.rs`) | a `Held` in the worker's care: renewed in the background, waited for, its writes repeated |
+//!
 //! # How a worker uses it
 //! ```text
 //! let store: Arc<dyn LeaseStore> = Arc::new(DynamoDbStore::new(&aws, &application, &me, failover));

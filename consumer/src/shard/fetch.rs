@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use super::pace::{Pace, Tip};
 use super::run::Orders;
 use crate::config::Config;
-use crate::keeper::LeaseHandle;
+use crate::keeper::KeptLease;
 use crate::stats::Stats;
 use crate::stream::{is_gone, may_be_gone};
 
@@ -66,7 +66,7 @@ pub(crate) enum Fetched {
 
 /// Where to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Start {
+pub(crate) enum ReadFrom {
     TrimHorizon,
     Latest,
     AtTimestamp(SystemTime),
@@ -84,7 +84,7 @@ pub(crate) struct Fetcher {
     stream: StreamName,
     shard_id: ShardId,
     max_records: u32,
-    lease: LeaseHandle,
+    lease: KeptLease,
     orders: watch::Receiver<Orders>,
     stats: Stats,
     /// Where the next iterator is to point.
@@ -104,10 +104,10 @@ impl Fetcher {
     pub(crate) fn new(
         kinesis: &Kinesis,
         config: &Config,
-        lease: LeaseHandle,
+        lease: KeptLease,
         orders: watch::Receiver<Orders>,
         stats: Stats,
-        start: Start,
+        from: ReadFrom,
     ) -> Self {
         let env = kinesis.env().clone();
         Self {
@@ -119,11 +119,11 @@ impl Fetcher {
             lease,
             orders,
             stats,
-            position: match start {
-                Start::TrimHorizon => IteratorPosition::TrimHorizon,
-                Start::Latest => IteratorPosition::Latest,
-                Start::AtTimestamp(time) => IteratorPosition::AtTimestamp(time),
-                Start::At(number) => IteratorPosition::AtSequenceNumber(number),
+            position: match from {
+                ReadFrom::TrimHorizon => IteratorPosition::TrimHorizon,
+                ReadFrom::Latest => IteratorPosition::Latest,
+                ReadFrom::AtTimestamp(time) => IteratorPosition::AtTimestamp(time),
+                ReadFrom::At(number) => IteratorPosition::AtSequenceNumber(number),
             },
             iterator: None,
             end: None,

@@ -2,7 +2,7 @@
 //! end, leave.
 //!
 //! One task per shard owns all of it: the processor, the fetcher's task and the keeper's. It decides
-//! nothing about leases; it asks the [`LeaseHandle`] before each batch whether the shard is still its
+//! nothing about leases; it asks the [`KeptLease`] before each batch whether the shard is still its
 //! own.
 
 use std::error::Error as _;
@@ -16,11 +16,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::calls::{CallError, Calls, Factory};
 use super::expand::Expansion;
-use super::fetch::{ANSWERS_AHEAD, Fetched, Fetcher, Start};
+use super::fetch::{ANSWERS_AHEAD, Fetched, Fetcher, ReadFrom};
 use super::state::{AfterFailure, Failures, Place, ShardState};
 use crate::checkpoint::{Checkpointer, ShardEnd};
 use crate::config::{Config, InitialPosition};
-use crate::keeper::{LeaseHandle, Release};
+use crate::keeper::{KeptLease, Release};
 use crate::leases::Checkpoint;
 use crate::processor::{RecordProcessor, ShardInfo};
 use crate::record::{Batch, ConsumedRecord, Position};
@@ -32,7 +32,7 @@ pub(crate) struct ShardRun<P> {
     pub(crate) kinesis: Kinesis,
     pub(crate) config: Arc<Config>,
     pub(crate) info: ShardInfo,
-    pub(crate) lease: LeaseHandle,
+    pub(crate) lease: KeptLease,
     #[expect(
         dead_code,
         reason = "held to be dropped: the renewals end with the shard"
@@ -422,21 +422,25 @@ impl<P: RecordProcessor> Run<P> {
         }
     }
 
-    fn start_of_reading(&self) -> Start {
+    fn start_of_reading(&self) -> ReadFrom {
         let lease = &self.parts.lease;
         match lease.checkpointed() {
             Checkpoint::At {
                 sequence_number, ..
-            } => Start::At(sequence_number),
-            Checkpoint::Latest if self.parts.env.planted("latest is not durable") => Start::Latest,
-            Checkpoint::Latest => lease.started_at().map_or(Start::Latest, Start::AtTimestamp),
+            } => ReadFrom::At(sequence_number),
+            Checkpoint::Latest if self.parts.env.planted("latest is not durable") => {
+                ReadFrom::Latest
+            }
+            Checkpoint::Latest => lease
+                .started_at()
+                .map_or(ReadFrom::Latest, ReadFrom::AtTimestamp),
             Checkpoint::AtTimestamp => match self.parts.config.initial_position {
-                InitialPosition::AtTimestamp(time) => Start::AtTimestamp(time),
+                InitialPosition::AtTimestamp(time) => ReadFrom::AtTimestamp(time),
                 // The row does not hold the time, and this worker was not told it: rather all
                 // records than too few.
-                InitialPosition::TrimHorizon | InitialPosition::Latest => Start::TrimHorizon,
+                InitialPosition::TrimHorizon | InitialPosition::Latest => ReadFrom::TrimHorizon,
             },
-            Checkpoint::TrimHorizon | Checkpoint::ShardEnd => Start::TrimHorizon,
+            Checkpoint::TrimHorizon | Checkpoint::ShardEnd => ReadFrom::TrimHorizon,
         }
     }
 }
