@@ -66,8 +66,10 @@ pub(crate) struct Core {
     next_due: Option<Instant>,
     /// When the engine wakes by itself.
     armed: Option<Instant>,
-    /// What a close with a deadline could not send.
+    /// What the engine could not send, until a close takes it.
     pub(crate) unsent: Vec<Unsent>,
+    /// How many records the engine could not send, taken or not.
+    pub(crate) unsent_total: usize,
 }
 
 /// A record that was not taken.
@@ -107,6 +109,7 @@ impl Core {
             next_due: None,
             armed: None,
             unsent: Vec::new(),
+            unsent_total: 0,
         }
     }
 

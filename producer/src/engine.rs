@@ -107,6 +107,10 @@ impl Engine {
         let now = self.shared.env.now();
         let (phase, groups, expired) = {
             let mut core = self.shared.lock();
+            if core.phase >= Phase::Stopping {
+                // Nothing is started any more: what is left is given back as it is.
+                return None;
+            }
             if core.is_full() && self.in_flight.is_empty() && self.retries.is_empty() {
                 // All the room is taken by records that linger, and nothing else will make more.
                 core.seal_all(now);
@@ -128,10 +132,8 @@ impl Engine {
         self.settlement.book(&self.shared);
 
         let outstanding = self.shared.lock().outstanding();
-        match phase {
-            Phase::Stopping | Phase::Ended => return None,
-            Phase::Draining if outstanding == 0 => return None,
-            Phase::Draining | Phase::Open => {}
+        if phase == Phase::Draining && outstanding == 0 {
+            return None;
         }
         if self.stream.begin_fetch(now, outstanding) {
             self.start_fetch();
@@ -387,20 +389,15 @@ impl Engine {
             .get_or_insert_with(|| RetryPolicy::control_plane().delays(&self.shared.env))
             .next_delay()
     }
-}
 
-/// However the engine ends, with its producer's last clone, with the runtime, by a panic: every
-/// record that it has gets an outcome.
-impl Drop for Engine {
-    fn drop(&mut self) {
+    /// Ends every record that is left, and then, with the report in its place, the producer.
+    fn stop(&mut self) {
         let now = self.shared.env.now();
         let (phase, groups, dismissed) = {
             let mut core = self.shared.lock();
-            let phase = std::mem::replace(&mut core.phase, Phase::Ended);
+            let phase = std::mem::replace(&mut core.phase, Phase::Stopping);
             (phase, core.take_all(now), core.room().dismiss())
         };
-        dismissed.into_iter().for_each(std::task::Waker::wake);
-
         let mut unsent: Vec<Parcel> = Vec::new();
         for mut parcel in std::mem::take(&mut self.in_flight).into_values().flatten() {
             parcel.written = Written::Unknown;
@@ -412,16 +409,10 @@ impl Drop for Engine {
         let mut report = Vec::new();
         for parcel in &unsent {
             self.settlement.failed(parcel, DeliveryErrorKind::Stopped);
-            if phase == Phase::Stopping {
-                report.extend(
-                    parcel
-                        .records
-                        .iter()
-                        .map(|record| Unsent::new(Record::from(record.clone()), parcel.written)),
-                );
-            }
+            let records = parcel.records.iter().cloned().map(Record::from);
+            report.extend(records.map(|record| Unsent::new(record, parcel.written)));
         }
-        let records: usize = unsent.iter().map(|parcel| parcel.records.len()).sum();
+        let records = report.len();
         if records > 0 && phase != Phase::Stopping {
             tracing::warn!(
                 stream = %self.shared.ledger.stream,
@@ -429,9 +420,22 @@ impl Drop for Engine {
                 "the producer stopped with records that were not sent"
             );
         }
-        self.settlement.book(&self.shared);
-        self.shared.lock().unsent.extend(report);
-        self.shared.progress.notify_waiters();
+        // Whoever sees that the engine has ended sees the report as well.
+        self.settlement.book_and(&self.shared, |core| {
+            core.unsent = report;
+            // A panic may have lost records that were in hand.
+            core.unsent_total = records + core.outstanding();
+            core.phase = Phase::Ended;
+        });
+        dismissed.into_iter().for_each(std::task::Waker::wake);
+    }
+}
+
+/// However the engine ends, with its producer's last clone, with the runtime, by a panic: every
+/// record that it has gets an outcome.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

@@ -210,7 +210,8 @@ impl Producer {
     /// [`Stopped`](crate::DeliveryErrorKind::Stopped).
     ///
     /// Every clone is closed by it, and `send` calls that wait for room are refused. It may be
-    /// called again; a record is in one report only.
+    /// called again, or by several at a time; a record is in one report only, and no report
+    /// [is complete](CloseReport::is_complete) then.
     ///
     /// # Cancel safety
     /// Safe: if dropped, the producer is closed and goes on sending. Call it again to wait.
@@ -226,8 +227,10 @@ impl Producer {
             shared.begin_close(Phase::Stopping);
             shared.wait_until(ended).await;
         }
+        let mut core = shared.lock();
         CloseReport {
-            unsent: std::mem::take(&mut shared.lock().unsent),
+            unsent: std::mem::take(&mut core.unsent),
+            unsent_total: core.unsent_total,
         }
     }
 
@@ -294,15 +297,19 @@ impl Drop for Place<'_> {
 #[non_exhaustive]
 #[must_use = "it holds the records that were not sent"]
 pub struct CloseReport {
-    /// The records, by and large oldest first.
+    /// The records, by and large oldest first; without those that the report of another `close`
+    /// has.
     pub unsent: Vec<Unsent>,
+    /// Including those of other reports.
+    unsent_total: usize,
 }
 
 impl CloseReport {
-    /// Whether every record was settled in time.
+    /// Whether the producer ended with every record settled. If not, this is false for every
+    /// `close` of it, whichever has the records.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.unsent.is_empty()
+        self.unsent_total == 0
     }
 }
 

@@ -11,6 +11,7 @@ use std::task::Waker;
 use shardwise_client::{PutSuccess, Written};
 
 use crate::aggregate::Parcel;
+use crate::core::{Core, Phase};
 use crate::delivery::{Landing, Outcome, warn_unheeded};
 use crate::error::{Cause, DeliveryError, DeliveryErrorKind};
 use crate::producer::Shared;
@@ -103,6 +104,11 @@ impl Settlement {
 
     /// Books what was gathered.
     pub(crate) fn book(&mut self, shared: &Shared) {
+        self.book_and(shared, |_| {});
+    }
+
+    /// Books what was gathered, and does `more` under the same lock, before anybody is woken.
+    pub(crate) fn book_and(&mut self, shared: &Shared, more: impl FnOnce(&mut Core)) {
         let gathered = std::mem::take(self);
         let mut wakers = gathered.wakers;
         let mut over = false;
@@ -114,6 +120,8 @@ impl Settlement {
                 wakers.extend(admitted);
                 over |= done;
             }
+            more(&mut core);
+            over |= core.phase == Phase::Ended;
         }
         if over {
             shared.progress.notify_waiters();

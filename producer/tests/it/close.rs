@@ -58,7 +58,46 @@ async fn close_gives_back_what_it_could_not_send_and_says_what_may_be_stored() {
         assert_eq!(error.kind(), DeliveryErrorKind::Stopped);
     }
     let again = producer.close(SOON).await;
-    assert!(again.is_complete(), "a record is in one report only");
+    assert_eq!(again.unsent, [], "a record is in one report only");
+    assert!(!again.is_complete());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_closes_at_a_time_neither_is_falsely_complete() {
+    let world = World::new(1);
+    let producer = world.producer();
+    world.faults.on("PutRecords", 100, Fault::HangAfter);
+    drop(send_all(&producer, 0..7).await);
+    world.sleep_ms(200).await;
+    let closes = [1, 5].map(|seconds| {
+        let producer = producer.clone();
+        let close = async move { producer.close(Duration::from_secs(seconds)).await };
+        world.env.spawn(close)
+    });
+    let mut unsent = 0;
+    for close in closes {
+        let report = close.await.unwrap();
+        assert!(!report.is_complete());
+        unsent += report.unsent.len();
+    }
+    assert_eq!(unsent, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_does_not_wait_starts_no_call() {
+    let world = World::new(1);
+    let producer = world.ready(world.builder()).await;
+    let deliveries = send_all(&producer, 0..5).await;
+    let report = producer.close(Duration::ZERO).await;
+    assert_eq!(report.unsent.len(), 5);
+    assert!(report.unsent.iter().all(|it| it.written == Written::No));
+    for delivery in deliveries {
+        let error = delivery.await.unwrap_err();
+        assert_eq!(error.kind(), DeliveryErrorKind::Stopped);
+        assert_eq!((error.written(), error.attempts()), (Written::No, 0));
+    }
+    world.sleep_ms(1_000).await;
+    assert_eq!(world.tamper.puts().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,6 +204,32 @@ fn records_of_a_runtime_that_is_gone_have_an_outcome() {
     assert_eq!(error.kind(), DeliveryErrorKind::Stopped);
     let error = producer.try_send(record(1)).unwrap_err();
     assert_eq!(error.kind(), SendErrorKind::Closed);
+}
+
+#[test]
+fn a_close_that_the_runtime_cuts_short_is_not_complete() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    let gone = runtime();
+    let producer = gone.block_on(async {
+        let world = World::new(1);
+        let producer = world.producer();
+        world.faults.on("PutRecords", 100, Fault::HangAfter);
+        drop(producer.send(record(0)).await.unwrap());
+        let close = producer.close(Duration::from_secs(60));
+        assert!(world.env.timeout(SOON, close).await.is_err());
+        producer
+    });
+    drop(gone);
+    let report = runtime().block_on(producer.close(SOON));
+    assert!(!report.is_complete());
+    assert_eq!(report.unsent.len(), 1);
+    assert_eq!(report.unsent[0].record, record(0));
 }
 
 #[tokio::test(start_paused = true)]

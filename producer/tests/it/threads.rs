@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use shardwise_client::transport::Fault;
 use shardwise_mock::{EntryFault, Operation};
 
-use crate::support::{World, record};
+use crate::support::{World, record, send_all};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_lost_or_stored_twice_under_contention() {
@@ -69,4 +70,30 @@ async fn nothing_is_lost_or_stored_twice_under_contention() {
     seen.dedup();
     assert_eq!(seen.len(), total, "no duplicates");
     assert_eq!(total as u64, stats.user_records_accepted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_closes_at_a_time_all_see_every_record_that_was_not_sent() {
+    const RECORDS: usize = 300;
+    for _ in 0..100 {
+        let world = World::new(1);
+        world.faults.on("PutRecords", 1_000, Fault::HangAfter);
+        let producer = world.producer();
+        drop(send_all(&producer, 0..RECORDS).await);
+        let closes: Vec<_> = (0..4)
+            .map(|_| {
+                let producer = producer.clone();
+                world
+                    .env
+                    .spawn(async move { producer.close(Duration::ZERO).await })
+            })
+            .collect();
+        let mut unsent = 0;
+        for close in closes {
+            let report = close.await.unwrap();
+            unsent += report.unsent.len();
+            assert!(!report.is_complete());
+        }
+        assert_eq!(unsent, RECORDS);
+    }
 }
