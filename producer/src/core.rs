@@ -66,6 +66,8 @@ pub(crate) struct Core {
     next_due: Option<Instant>,
     /// When the engine wakes by itself.
     armed: Option<Instant>,
+    /// A flush or a close has ended the lingers, those of parcels that have left here included.
+    hurried: bool,
     /// What the engine could not send, until a close takes it.
     pub(crate) unsent: Vec<Unsent>,
     /// How many records the engine could not send, taken or not.
@@ -108,6 +110,7 @@ impl Core {
             sealed: Vec::new(),
             next_due: None,
             armed: None,
+            hurried: false,
             unsent: Vec::new(),
             unsent_total: 0,
         }
@@ -237,6 +240,7 @@ impl Core {
         for group in &mut self.held {
             group.due = now;
         }
+        self.hurried = true;
         self.barrier.raise()
     }
 
@@ -267,6 +271,11 @@ impl Core {
     }
 
     // What the engine does.
+
+    /// Whether all lingers were ended since the last call of this.
+    pub(crate) fn take_hurry(&mut self) -> bool {
+        std::mem::take(&mut self.hurried)
+    }
 
     /// Takes what is sealed, and what is due now or soon.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Group> {

@@ -111,6 +111,9 @@ impl Engine {
                 // Nothing is started any more: what is left is given back as it is.
                 return None;
             }
+            if core.take_hurry() {
+                self.collector.hurry(now);
+            }
             if core.is_full() && self.in_flight.is_empty() && self.retries.is_empty() {
                 // All the room is taken by records that linger, and nothing else will make more.
                 core.seal_all(now);

@@ -101,6 +101,20 @@ async fn a_close_that_does_not_wait_starts_no_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn close_does_not_wait_for_the_lingers_of_records_that_waited_for_a_map() {
+    let world = World::new(2);
+    let builder = world.builder().linger(Duration::from_secs(20));
+    let producer = builder.build().unwrap();
+    let deliveries = send_all(&producer, 0..10).await;
+    world
+        .until(|| producer.stats().shard_map_refreshes > 0)
+        .await;
+    let report = producer.close(Duration::from_secs(1)).await;
+    assert!(report.is_complete());
+    assert_all_readable(&world, deliveries, 0).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_close_every_clone_is_closed() {
     let world = World::new(1);
     let producer = world.producer();

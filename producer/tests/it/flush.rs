@@ -105,3 +105,37 @@ async fn flush_of_nothing_returns_at_once_and_flush_after_close_says_closed() {
     assert!(producer.close(SOON).await.is_complete());
     let _closed: Closed = producer.flush().await.unwrap_err();
 }
+
+#[tokio::test(start_paused = true)]
+async fn flush_ends_the_lingers_of_records_that_waited_for_the_first_map() {
+    let world = World::new(2);
+    let builder = world.builder().linger(Duration::from_secs(20));
+    let producer = builder.build().unwrap();
+    drop(send_all(&producer, 0..10).await);
+    world
+        .until(|| producer.stats().shard_map_refreshes > 0)
+        .await;
+    let begin = world.env.now();
+    producer.flush().await.unwrap();
+    assert!(world.env.now() - begin < Duration::from_millis(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn flush_ends_the_lingers_of_records_whose_shard_is_gone() {
+    let world = World::new(1);
+    let builder = world
+        .builder()
+        .linger(Duration::from_secs(20))
+        .shard_map_refresh(Duration::from_secs(1));
+    let producer = world.ready(builder).await;
+    drop(send_all(&producer, 0..10).await);
+    world.split(0).await;
+    let known = producer.stats().shard_map_refreshes;
+    world
+        .until(|| producer.stats().shard_map_refreshes > known + 1)
+        .await;
+    let begin = world.env.now();
+    producer.flush().await.unwrap();
+    assert!(world.env.now() - begin < Duration::from_millis(10));
+    assert!(world.stored().await.iter().all(|it| it.readable));
+}
