@@ -53,7 +53,9 @@ impl Collector {
 
     /// Takes parcels that make up a call by themselves.
     pub(crate) fn put_half(&mut self, parcels: Vec<Parcel>) {
-        self.halves.push_back(parcels);
+        if !parcels.is_empty() {
+            self.halves.push_back(parcels);
+        }
     }
 
     /// The next call, if one is due.

@@ -220,8 +220,8 @@ impl ProducerBuilder {
 
     /// How long a record is tried before it is given back as
     /// [`Expired`](crate::DeliveryErrorKind::Expired), counted from its acceptance;
-    /// [`DEFAULT_RECORD_TTL`] if not set. A call that is under way then is waited for. The KPL's
-    /// `RecordTtl`.
+    /// [`DEFAULT_RECORD_TTL`] if not set. A record whose call is under way then is
+    /// [`Unknown`](crate::Written::Unknown) to be written. The KPL's `RecordTtl`.
     pub fn record_ttl(mut self, ttl: Duration) -> Self {
         self.settings.record_ttl = finite(ttl);
         self

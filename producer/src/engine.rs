@@ -17,7 +17,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use shardwise_client::retry::{Delays, RetryPolicy};
-use shardwise_client::{Env, Kinesis, PutSuccess, ShardFilter, Written};
+use shardwise_client::{Env, Kinesis, PutSuccess, ShardFilter};
 use shardwise_env::{Instant, Task, TaskError};
 
 use crate::aggregate::{Group, Limits, Parcel, Routing};
@@ -29,7 +29,7 @@ use crate::fetch::{Fetched, fetch};
 use crate::producer::{Shared, Unsent};
 use crate::record::Record;
 use crate::retry::{Judgement, Retries, Stray, judge};
-use crate::send::{Answer, Call, Fate, Split, split};
+use crate::send::{Answer, Call, Fate, Sent, Split, split};
 use crate::settle::Settlement;
 use crate::stats::AggregationOff;
 use crate::stream::{News, Stream};
@@ -49,7 +49,7 @@ pub(crate) struct Engine {
     collector: Collector,
     retries: Retries,
     /// The parcels of the calls under way, by call.
-    in_flight: BTreeMap<u64, Vec<Parcel>>,
+    in_flight: BTreeMap<u64, Sent>,
     calls: FuturesUnordered<Call>,
     next_call: u64,
     fetch: Option<Task<Fetched>>,
@@ -144,6 +144,7 @@ impl Engine {
         let own = [
             self.retries.next(),
             self.collector.next_expiry(),
+            self.in_flight.values().filter_map(Sent::next_expiry).min(),
             self.collector.next_call().filter(|_| self.may_call()),
             self.stream.next_fetch(outstanding),
         ];
@@ -180,6 +181,11 @@ impl Engine {
         for parcel in self.collector.take_expired(now) {
             self.settlement.failed(&parcel, DeliveryErrorKind::Expired);
         }
+        for sent in self.in_flight.values_mut() {
+            for parcel in sent.take_expired(now) {
+                self.settlement.failed(&parcel, DeliveryErrorKind::Expired);
+            }
+        }
     }
 
     /// Makes parcels that will not be sent.
@@ -209,17 +215,17 @@ impl Engine {
             let stream = &self.shared.ledger.stream;
             self.calls
                 .push(Call::start(id, &self.kinesis, stream, &parcels));
-            self.in_flight.insert(id, parcels);
+            self.in_flight.insert(id, Sent::new(parcels));
             self.settlement.counts.put_records_calls += 1;
         }
     }
 
-    fn on_answer(&mut self, id: u64, answer: Result<Answer, TaskError>) {
-        let Some(parcels) = self.in_flight.remove(&id) else {
+    fn on_answer(&mut self, id: u64, answer: Result<Answer, Cause>) {
+        let Some(sent) = self.in_flight.remove(&id) else {
             return;
         };
         let now = self.shared.env.now();
-        match split(parcels, answer) {
+        match split(sent, answer) {
             Split::Halves(first, second) => {
                 self.collector.put_half(first);
                 self.collector.put_half(second);
@@ -401,11 +407,8 @@ impl Engine {
             let phase = std::mem::replace(&mut core.phase, Phase::Stopping);
             (phase, core.take_all(now), core.room().dismiss())
         };
-        let mut unsent: Vec<Parcel> = Vec::new();
-        for mut parcel in std::mem::take(&mut self.in_flight).into_values().flatten() {
-            parcel.written = Written::Unknown;
-            unsent.push(parcel);
-        }
+        let in_flight = std::mem::take(&mut self.in_flight);
+        let mut unsent: Vec<Parcel> = in_flight.into_values().flat_map(Sent::give_up).collect();
         unsent.extend(self.retries.take_all());
         unsent.extend(self.collector.take_all());
         unsent.extend(self.seal_alone(groups));

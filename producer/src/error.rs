@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use shardwise_client::Written;
-use shardwise_env::TaskError;
+use shardwise_env::{Elapsed, TaskError};
 use shardwise_types::ShardId;
 
 use crate::Record;
@@ -152,7 +152,7 @@ impl DeliveryError {
         match self.0.cause.as_ref()? {
             Cause::Request(error) => error.code(),
             Cause::Entry(error) => Some(error.code()),
-            Cause::WrongShard(_) | Cause::TooLarge(_) | Cause::Lost(_) => None,
+            Cause::WrongShard(_) | Cause::TooLarge(_) | Cause::Lost(_) | Cause::Elapsed(_) => None,
         }
     }
 
@@ -208,6 +208,7 @@ impl StdError for DeliveryError {
             Cause::WrongShard(error) => error,
             Cause::TooLarge(kind) => kind,
             Cause::Lost(error) => error,
+            Cause::Elapsed(error) => error,
         })
     }
 }
@@ -221,6 +222,8 @@ pub(crate) enum Cause {
     TooLarge(SendErrorKind),
     /// The task of the call panicked or was aborted.
     Lost(TaskError),
+    /// The call was given up.
+    Elapsed(Elapsed),
 }
 
 /// The service refused one record of a PutRecords call and, perhaps, stored others.

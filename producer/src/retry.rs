@@ -175,7 +175,7 @@ mod tests {
     use crate::collect::Collector;
     use crate::delivery::Delivery;
     use crate::error::DeliveryErrorKind;
-    use crate::send::{Fate, Split, split};
+    use crate::send::{Fate, Sent, Split, split};
     use crate::settle::Settlement;
     use crate::shard_map::tests::Stream;
 
@@ -237,7 +237,8 @@ mod tests {
                             Ok(landing(0))
                         }
                     });
-                    let Split::Each(fates) = split(call, Ok(Ok(results.collect()))) else {
+                    let results = results.collect();
+                    let Split::Each(fates) = split(Sent::new(call), Ok(Ok(results))) else {
                         panic!("entries have their own fates");
                     };
                     for (parcel, fate) in fates {

@@ -3,15 +3,20 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use shardwise_client::{
     Error, ErrorKind, Kinesis, PutFailure, PutRecordsEntry, PutSuccess, Written,
 };
-use shardwise_env::{Task, TaskError};
+use shardwise_env::{Elapsed, Instant, Task};
 use shardwise_types::StreamName;
 
 use crate::aggregate::Parcel;
 use crate::error::{Cause, EntryError};
+
+/// How long a call may take, whatever comes of its answer meanwhile: the client bounds only the
+/// time between two pieces of it. The largest call passes within it at 3 Mbit/s.
+const CALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// What the client returns.
 pub(crate) type Answer = Result<Vec<Result<PutSuccess, PutFailure>>, Error>;
@@ -20,33 +25,92 @@ pub(crate) type Answer = Result<Vec<Result<PutSuccess, PutFailure>>, Error>;
 #[derive(Debug)]
 pub(crate) struct Call {
     id: u64,
-    task: Task<Answer>,
+    task: Task<Result<Answer, Elapsed>>,
+}
+
+/// The parcels of a call under way. Those that expire meanwhile leave it, and the answer for them
+/// is ignored.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// In the order of the call's entries.
+    parcels: Vec<Option<Parcel>>,
+    /// When the first of them expires.
+    next_expiry: Option<Instant>,
+}
+
+impl Sent {
+    pub(crate) fn new(parcels: Vec<Parcel>) -> Self {
+        Self {
+            next_expiry: parcels.iter().map(Parcel::expires).min(),
+            parcels: parcels.into_iter().map(Some).collect(),
+        }
+    }
+
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.next_expiry
+    }
+
+    /// Takes the parcels whose time is over. What becomes of them nobody will know.
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<Parcel> {
+        if self.next_expiry.is_none_or(|expiry| now < expiry) {
+            return Vec::new();
+        }
+        let expired = self.parcels.iter_mut();
+        let expired = expired
+            .filter_map(|place| place.take_if(|parcel| parcel.expires() <= now))
+            .map(unknown)
+            .collect();
+        self.next_expiry = self.parcels.iter().flatten().map(Parcel::expires).min();
+        expired
+    }
+
+    /// Takes everything: the answer is not waited for.
+    pub(crate) fn give_up(self) -> impl Iterator<Item = Parcel> {
+        self.parcels.into_iter().flatten().map(unknown)
+    }
+}
+
+fn unknown(mut parcel: Parcel) -> Parcel {
+    parcel.written = Written::Unknown;
+    parcel
 }
 
 impl Call {
-    /// Starts a call. The parcels stay with the caller, who gets them judged by [`split`].
+    /// Starts a call, which ends when the last of its parcels expires at the latest. The parcels
+    /// stay with the caller, who gets them judged by [`split`].
     pub(crate) fn start(
         id: u64,
         kinesis: &Kinesis,
         stream: &StreamName,
         parcels: &[Parcel],
     ) -> Self {
-        let (client, stream) = (kinesis.clone(), stream.clone());
+        let (client, stream, env) = (kinesis.clone(), stream.clone(), kinesis.env().clone());
+        let last = parcels.iter().map(Parcel::expires).max();
+        let limit = last.map_or(CALL_LIMIT, |last| {
+            CALL_LIMIT.min(last.saturating_duration_since(env.now()))
+        });
         let entries: Vec<PutRecordsEntry> =
             parcels.iter().map(|parcel| parcel.entry.clone()).collect();
-        let task = kinesis
-            .env()
-            .spawn(async move { client.put_records(&stream, &entries).await });
+        let task = kinesis.env().spawn(async move {
+            env.timeout(limit, client.put_records(&stream, &entries))
+                .await
+        });
         Self { id, task }
     }
 }
 
 impl Future for Call {
-    type Output = (u64, Result<Answer, TaskError>);
+    type Output = (u64, Result<Answer, Cause>);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let id = self.id;
-        Pin::new(&mut self.task).poll(cx).map(|answer| (id, answer))
+        Pin::new(&mut self.task).poll(cx).map(|ended| {
+            let answer = match ended {
+                Ok(answer) => answer.map_err(Cause::Elapsed),
+                Err(error) => Err(Cause::Lost(error)),
+            };
+            (id, answer)
+        })
     }
 }
 
@@ -70,29 +134,32 @@ pub(crate) enum Fate {
     Rejected(Cause),
 }
 
-/// Splits a call's answer.
-pub(crate) fn split(mut parcels: Vec<Parcel>, answer: Result<Answer, TaskError>) -> Split {
+/// Splits a call's answer; the cause tells why there is none.
+pub(crate) fn split(sent: Sent, answer: Result<Answer, Cause>) -> Split {
     let all = |parcels: Vec<Parcel>, fate: &dyn Fn() -> Fate| {
         Split::Each(parcels.into_iter().map(|parcel| (parcel, fate())).collect())
     };
+    let entries = sent.parcels.len();
     let error = match answer {
         // The client has checked that there is one result for each entry.
         Ok(Ok(results)) => {
             return Split::Each(
-                parcels
+                sent.parcels
                     .into_iter()
-                    .zip(results.into_iter().map(fate))
+                    .zip(results)
+                    .filter_map(|(parcel, result)| Some((parcel?, fate(result))))
                     .collect(),
             );
         }
         Ok(Err(error)) => error,
-        Err(error) => {
-            return all(parcels, &|| {
-                Fate::Retry(Cause::Lost(error.clone()), Written::Unknown)
-            });
+        Err(cause) => {
+            let parcels = sent.parcels.into_iter().flatten().collect();
+            return all(parcels, &|| Fate::Retry(cause.clone(), Written::Unknown));
         }
     };
-    if error.kind() == ErrorKind::InvalidArgument && parcels.len() > 1 {
+    let mut parcels: Vec<Parcel> = sent.parcels.into_iter().flatten().collect();
+    // It may have been one that has left since.
+    if error.kind() == ErrorKind::InvalidArgument && entries > 1 {
         let rest = parcels.split_off(parcels.len() / 2);
         return Split::Halves(parcels, rest);
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 use shardwise_client::transport::Fault;
 use shardwise_mock::{EntryFault, Operation};
-use shardwise_producer::{DeliveryErrorKind, EntryError, Record, Written};
+use shardwise_producer::{DeliveryErrorKind, EntryError, HashKey, Receipt, Record, Written};
 
-use crate::support::{World, assert_all_readable, record, refusal, send_all};
+use crate::support::{SOON, World, assert_all_readable, record, refusal, send_all};
 
 #[tokio::test(start_paused = true)]
 async fn permanent_errors_are_reported_at_once() {
@@ -230,14 +230,15 @@ async fn records_expire_while_no_call_is_free_and_while_there_is_no_map() {
     world.faults.on("PutRecords", 10, Fault::HangBefore);
     let producer = world
         .builder()
+        .aggregation(false)
+        .max_request_entries(1)
         .max_requests_in_flight(1)
         .record_ttl(Duration::from_secs(2))
         .build()
         .unwrap();
-    drop(producer.send(record(0)).await.unwrap());
-    world.sleep_ms(300).await;
     let begin = world.env.now();
-    let error = producer.send(record(1)).await.unwrap().await.unwrap_err();
+    let mut deliveries = send_all(&producer, 0..2).await;
+    let error = deliveries.remove(1).await.unwrap_err();
     assert_eq!(error.kind(), DeliveryErrorKind::Expired);
     assert_eq!((error.written(), error.attempts()), (Written::No, 0));
     assert_eq!((world.env.now() - begin).as_millis(), 2_000);
@@ -253,4 +254,105 @@ async fn records_expire_while_no_call_is_free_and_while_there_is_no_map() {
     assert_eq!(error.kind(), DeliveryErrorKind::Expired);
     assert_eq!(error.code(), Some("LimitExceededException"));
     assert_eq!(world.mock.calls(Operation::PutRecords), 0);
+}
+
+/// Sends records whose first call gets no answer: each ends with its time to live.
+async fn expires_in_time(world: World) {
+    let producer = world
+        .builder()
+        .record_ttl(Duration::from_secs(2))
+        .max_requests_in_flight(1)
+        .build()
+        .unwrap();
+    let begin = world.env.now();
+    let deliveries = send_all(&producer, 0..5).await;
+    world.sleep_ms(500).await;
+    let flush = producer.flush();
+    assert!(world.env.timeout(SOON, flush).await.is_ok());
+    for delivery in deliveries {
+        let error = delivery.await.unwrap_err();
+        assert_eq!(error.kind(), DeliveryErrorKind::Expired);
+        assert_eq!((error.written(), error.attempts()), (Written::Unknown, 1));
+    }
+    assert!(world.env.now() - begin < Duration::from_secs(3));
+    let stats = producer.stats();
+    assert_eq!((stats.outstanding_records, stats.outstanding_bytes), (0, 0));
+    // The one call that may be under way is free again.
+    let delivery = producer.send(record(9)).await.unwrap();
+    assert_eq!(delivery.await.unwrap().attempts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_hangs_holds_no_record_beyond_its_time_to_live() {
+    let world = World::new(1);
+    world.faults.on("PutRecords", 1, Fault::HangAfter);
+    expires_in_time(world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_trickles_holds_no_record_beyond_its_time_to_live() {
+    let world = World::new(1);
+    world.tamper.trickle(1);
+    expires_in_time(world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_trickles_is_given_up_long_before_a_long_time_to_live() {
+    let world = World::new(1);
+    world.tamper.trickle(1);
+    let builder = world.builder().record_ttl(Duration::from_secs(3_600));
+    let producer = builder.build().unwrap();
+    let begin = world.env.now();
+    let receipt = producer.send(record(0)).await.unwrap().await.unwrap();
+    assert_eq!((receipt.attempts, receipt.maybe_duplicate), (2, true));
+    assert!(world.env.now() - begin < Duration::from_secs(32));
+}
+
+/// Two records, the second a second younger, in one call whose answer takes 1.5 s. What becomes of
+/// the second.
+async fn the_younger_of_two(world: &World) -> Receipt {
+    let builder = world
+        .builder()
+        .linger(Duration::from_millis(1_900))
+        .record_ttl(Duration::from_secs(2));
+    let producer = world.ready(builder).await;
+    world
+        .faults
+        .on("PutRecords", 1, Fault::Delay(Duration::from_millis(1_500)));
+    // For two shards, so that they are not one aggregate.
+    let bound = |n, hash_key| record(n).with_explicit_hash_key(HashKey::new(hash_key));
+    let old = producer.send(bound(0, 0)).await.unwrap();
+    world.sleep_ms(1_000).await;
+    let young = producer.send(bound(1, u128::MAX)).await.unwrap();
+    let begin = world.env.now();
+    let flush = producer.flush();
+    assert!(
+        world
+            .env
+            .timeout(Duration::from_millis(1), flush)
+            .await
+            .is_err()
+    );
+    let error = old.await.unwrap_err();
+    assert_eq!((world.env.now() - begin).as_millis() / 10, 100);
+    assert_eq!(error.kind(), DeliveryErrorKind::Expired);
+    assert_eq!((error.written(), error.attempts()), (Written::Unknown, 1));
+    assert_eq!(world.tamper.put_sizes(), [2]);
+    young.await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_expire_alone_while_their_call_is_under_way() {
+    let receipt = the_younger_of_two(&World::new(2)).await;
+    assert_eq!((receipt.attempts, receipt.maybe_duplicate), (1, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_is_not_blamed_for_one_that_has_expired_beside_it() {
+    let world = World::new(2);
+    world.tamper.answer("PutRecords", |body| {
+        (body["Records"].as_array().unwrap().len() > 1).then(|| refusal("ValidationException"))
+    });
+    let receipt = the_younger_of_two(&world).await;
+    assert_eq!((receipt.attempts, receipt.maybe_duplicate), (2, false));
 }

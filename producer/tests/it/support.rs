@@ -1,9 +1,12 @@
 //! A mock, a way to it that can fail, and an oracle: what a stock KCL would read of the stream.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body::Frame;
 use shardwise_aggregation_proto::{Decoded, decode};
 use shardwise_client::transport::{
     Body, BoxFuture, Faults, Faulty, InProcess, Transport, TransportError,
@@ -266,6 +269,8 @@ pub(crate) struct Tamper {
 struct Plan {
     answers: Vec<(String, Answerer)>,
     rewrites: Vec<(String, Rewriter)>,
+    /// Answers to PutRecords that are to come byte by byte.
+    trickles: usize,
     puts: Vec<serde_json::Value>,
 }
 
@@ -305,6 +310,11 @@ impl Tamper {
         let mut plan = self.plan.lock().unwrap();
         plan.rewrites
             .push((operation.to_owned(), Box::new(rewrite)));
+    }
+
+    /// Answers the next PutRecords calls byte by byte, each just before the client would give up.
+    pub(crate) fn trickle(&self, times: usize) {
+        self.plan.lock().unwrap().trickles = times;
     }
 
     pub(crate) fn clear(&self) {
@@ -366,6 +376,11 @@ impl Transport for Tamper {
             }
             if operation == "PutRecords" {
                 plan.puts.push(body.clone());
+                if let Some(left) = plan.trickles.checked_sub(1) {
+                    plan.trickles = left;
+                    let response = http::Response::new(Body::new(Trickle::default()));
+                    return Box::pin(std::future::ready(Ok(response)));
+                }
             }
             // The newest rule counts.
             let answers = plan.answers.iter_mut().rev();
@@ -381,6 +396,31 @@ impl Transport for Tamper {
             let mut response = http::Response::new(Body::full(body));
             *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
             Ok(response)
+        })
+    }
+}
+
+/// A body without an end.
+#[derive(Default)]
+struct Trickle(Mutex<Option<BoxFuture<'static, ()>>>);
+
+impl http_body::Body for Trickle {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let mut wait = self.0.lock().unwrap();
+        let pause = Duration::from_millis(4_900);
+        let ready = wait
+            .get_or_insert_with(|| Box::pin(async move { Env::system().sleep(pause).await }))
+            .as_mut()
+            .poll(cx);
+        ready.map(|()| {
+            *wait = None;
+            Some(Ok(Frame::data(Bytes::from_static(b" "))))
         })
     }
 }
