@@ -2,8 +2,13 @@
 //!
 //! Three places retry, each its own kind of thing: here, whole requests; in the producer,
 //! the entries of a PutRecords answer that failed one by one; in the consumer, the pace of
-//! GetRecords. How long to wait is [`RetryPolicy`]'s, and how much all of it may cost together the
-//! budget's.
+//! GetRecords. How long to wait is [`RetryPolicy`]'s.
+//!
+//! The budget bounds what this crate tries again by itself: all that a handle's calls may add to
+//! the load of a service in trouble. The two others are calls that are made just once
+//! ([`RetryPolicy::never`]) and touch no budget. What bounds them instead: the producer's by the
+//! records' time to live, their backoff and the number of calls under way; the consumer's by the
+//! pace of each shard, one read at a time, slower after each failure.
 
 mod backoff;
 mod budget;
