@@ -15,7 +15,7 @@ use crate::aggregate::Parcel;
 use crate::error::{Cause, EntryError};
 
 /// How long a call may take, whatever comes of its answer meanwhile: the client bounds only the
-/// time between two pieces of it. The largest call passes within it at 3 Mbit/s.
+/// time between two pieces of it. The largest call passes within it at 4 Mbit/s.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// What the client returns.
@@ -29,7 +29,7 @@ pub(crate) struct Call {
 }
 
 /// The parcels of a call under way. Those that expire meanwhile leave it, and the answer for them
-/// is ignored.
+/// is ignored; their bytes stay with the call until it ends, though their room is free.
 #[derive(Debug)]
 pub(crate) struct Sent {
     /// In the order of the call's entries.
