@@ -4,6 +4,8 @@
 //! `cargo run --example consume -- APPLICATION STREAM` shares the stream that the environment names
 //! (`AWS_REGION`, `AWS_ENDPOINT_URL`, ...) with every other worker of that application.
 
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
 use anyhow::Context as _;
 use shardwise_client::{Aws, PutRecordsEntry};
 use shardwise_consumer::{Batch, BoxError, Checkpointer, InitialPosition, RecordProcessor, Worker};

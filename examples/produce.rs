@@ -4,6 +4,8 @@
 //! `cargo run --example produce -- STREAM < FILE` sends a file's lines to the stream that the
 //! environment names (`AWS_REGION`, `AWS_ENDPOINT_URL`, ...).
 
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
 use std::io::BufRead as _;
 use std::time::Duration;
 

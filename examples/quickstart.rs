@@ -12,6 +12,8 @@
 //!   A stream and a table named `shardwise-quickstart-...` are made; the stream is deleted at the
 //!   end, the table is left to look at.
 
+#![allow(clippy::print_stdout, reason = "a program that shows its result")]
+
 mod quickstart {
     pub(crate) mod flights;
     pub(crate) mod ledger;

@@ -58,7 +58,7 @@
 //! # Where a reader may differ from the KCL
 //!
 //! The KCL drops user records without a word when an aggregate's digest fits and its content does
-//! not. [`decode`] never returns a part of a record: it answers [`Decoded::Corrupt`] with the
+//! not. [`decode()`] never returns a part of a record: it answers [`Decoded::Corrupt`] with the
 //! reason and the whole record.
 
 mod aggregate;

@@ -1,6 +1,6 @@
 //! The three protobuf messages, field for field, as prost sees them.
 //!
-//! [`AggregatedRecord`] and [`Record`] are read and written by hand on the hot path (`decode`,
+//! `AggregatedRecord` and `Record` are read and written by hand on the hot path (`decode`,
 //! `encode`), several times faster than by generated code. Here they are the oracle: the tests
 //! compare every byte and every verdict with prost's. [`Tag`] has no hot path, because no KPL
 //! writes one, and is read by prost itself.

@@ -1,7 +1,7 @@
 //! Kinesis over HTTP: transport, signing, retries, operations.
 //!
 //! The only crate of the workspace that speaks HTTP. Everything starts from one handle, [`Aws`]:
-//! region, credentials, endpoints, transport and [`Env`](shardwise_env::Env). From it come
+//! region, credentials, endpoints, transport and [`Env`]. From it come
 //! [`Kinesis`], the operations of the service, and the pieces that let `aws-sdk-dynamodb` ride on
 //! the same [`Transport`] ([`Aws::http_client`]).
 //!

@@ -4,6 +4,12 @@
 //! duplicate; a change of a stream is never sent again once the service may have seen it, and the
 //! error says so.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
 use std::time::Duration;
 
 use shardwise_client::transport::{Fault, Faults, Faulty, InProcess};

@@ -1,5 +1,11 @@
 //! The network's own promises: what it loses is lost, what it carries arrives.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
 use std::time::Duration;
 
 use shardwise_client::transport::{Conditions, Fault, Faults, Faulty, InProcess};

@@ -1,5 +1,11 @@
 //! Credentials and clocks that the service refuses, and secrets that must not be seen.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -14,18 +20,21 @@ use shardwise_env::{Env, Simulation};
 /// What a test answers to a request: status, headers, body.
 type Reply = (u16, Vec<(&'static str, String)>, &'static str);
 
+/// What is answered to the request with this number.
+type Script = dyn Fn(usize, &http::Request<Bytes>) -> Reply + Send + Sync;
+
 /// A service that answers as a test says, and keeps what it was asked.
 #[derive(Clone)]
 struct Scripted {
     asked: Arc<Mutex<Vec<http::Request<Bytes>>>>,
-    reply: Arc<dyn Fn(usize, &http::Request<Bytes>) -> Reply + Send + Sync>,
+    script: Arc<Script>,
 }
 
 impl Scripted {
     fn new(reply: impl Fn(usize, &http::Request<Bytes>) -> Reply + Send + Sync + 'static) -> Self {
         Self {
             asked: Arc::default(),
-            reply: Arc::new(reply),
+            script: Arc::new(reply),
         }
     }
 
@@ -47,7 +56,7 @@ impl Transport for Scripted {
         request: http::Request<Bytes>,
     ) -> BoxFuture<'_, Result<http::Response<Body>, TransportError>> {
         let mut asked = self.asked.lock().unwrap();
-        let (status, headers, body) = (self.reply)(asked.len(), &request);
+        let (status, headers, body) = (self.script)(asked.len(), &request);
         asked.push(request);
         let mut response = http::Response::builder().status(status);
         for (name, value) in headers {

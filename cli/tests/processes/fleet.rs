@@ -378,8 +378,7 @@ async fn feed(
         }
         env.sleep(BETWEEN_BURSTS).await;
     }
-    let all = sent.lock().unwrap().clone();
-    all
+    sent.lock().unwrap().clone()
 }
 
 /// Looks at the checkpoints all the time: none may ever move backwards.

@@ -3,6 +3,12 @@
 //! The last line says how many seeds, simulated hours and violations there were; the exit code is 1
 //! if there was any. Each violation comes with the command that replays it.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a program that shows its result"
+)]
+
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -98,7 +98,7 @@ impl RecordProcessor for App {
     async fn process(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
         self.calls += 1;
         self.oracle.batch_begins(&self.node, &self.shard);
-        if self.style == Style::Slow && self.calls % 4 == 0 {
+        if self.style == Style::Slow && self.calls.is_multiple_of(4) {
             self.env
                 .sleep(Duration::from_millis(self.env.random_below(5_000)))
                 .await;

@@ -225,7 +225,7 @@ impl Oracle {
     }
 
     /// The table holds this row now.
-    pub(super) fn row(&self, node: &str, shard: &ShardId, row: Row, created: bool) {
+    pub(super) fn row(&self, node: &str, shard: &ShardId, row: &Row, created: bool) {
         let now = self.env.now();
         let mut state = self.lock();
         let before = state

@@ -169,7 +169,7 @@ impl Sight {
         self.oracle.row(
             node,
             &shard,
-            Row {
+            &Row {
                 owner,
                 incarnation,
                 checkpoint,
