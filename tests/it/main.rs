@@ -12,6 +12,7 @@ mod official;
 mod oracle_dynamodb;
 mod oracle_kinesis;
 mod promises;
+mod signatures;
 mod simulation;
 mod sockets;
 mod teeth;
