@@ -29,7 +29,7 @@ use crate::shard::calls::Factory;
 use crate::shard::run::{Orders, Outcome, ShardRun};
 use crate::shard::state::ShardState;
 use crate::stats::{LeaseEventKind, Stats};
-use crate::sync::{Unsynced, sync};
+use crate::sync::{KEEP_FINISHED, Unsynced, sync};
 
 /// The longest time between two looks at the table, so that a lease that is released is taken
 /// within two seconds.
@@ -294,7 +294,7 @@ impl<P: RecordProcessor> Coordinator<P> {
         self.go(&ready);
         self.ask_about_parents();
         if !self.is_syncing && self.env.now() >= self.next_sync {
-            self.sync(scan);
+            self.sync(seen, scan);
         }
     }
 
@@ -477,11 +477,20 @@ impl<P: RecordProcessor> Coordinator<P> {
         });
     }
 
-    fn sync(&mut self, scan: Scan) {
+    fn sync(&mut self, seen: &Observations, scan: Scan) {
         self.is_syncing = true;
+        let settled: BTreeSet<ShardId> = scan
+            .leases
+            .iter()
+            .map(|lease| &lease.shard_id)
+            .filter(|shard_id| seen.unchanged_for(shard_id) >= KEEP_FINISHED)
+            .cloned()
+            .collect();
         let (kinesis, table) = (self.kinesis.clone(), self.table.clone());
         let config = self.config.clone();
-        self.job(async move { Done::Synced(sync(&kinesis, &table, &config, &scan).await) });
+        self.job(
+            async move { Done::Synced(sync(&kinesis, &table, &config, &scan, &settled).await) },
+        );
     }
 
     fn on_synced(&mut self, result: Result<usize, Unsynced>) -> Result<(), WorkerError> {

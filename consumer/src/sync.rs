@@ -1,13 +1,22 @@
 //! Brings the leases in step with the stream's shards: creates those that are missing, deletes those
 //! that nobody needs. Which these are is decided in `leases`.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use shardwise_client::{Error, ErrorKind, Kinesis, ShardFilter};
+use shardwise_types::ShardId;
 
 use crate::config::{Config, InitialPosition};
 use crate::leases::{
     LeaseTable, Scan, Start, StoreError, SyncError, finished, listing, missing_leases,
 };
 use crate::stream::{is_gone, may_be_gone};
+
+/// A finished lease stays this long after its last change. A request that created it may still be on
+/// its way, a second copy of it at least: behind the deletion it would make the row anew, at the
+/// beginning, and the shard would be read again. The KCL waits as long.
+pub(crate) const KEEP_FINISHED: Duration = Duration::from_secs(300);
 
 /// Why leases may be missing.
 #[derive(Debug, thiserror::Error)]
@@ -22,13 +31,14 @@ pub(crate) enum Unsynced {
     Create(#[source] StoreError),
 }
 
-/// Creates the leases that are missing, and deletes those that nobody needs. Returns how many were
-/// created.
+/// Creates the leases that are missing, and deletes those that nobody needs and that are `settled`:
+/// unchanged for [`KEEP_FINISHED`]. Returns how many were created.
 pub(crate) async fn sync(
     kinesis: &Kinesis,
     table: &LeaseTable,
     config: &Config,
     scan: &Scan,
+    settled: &BTreeSet<ShardId>,
 ) -> Result<usize, Unsynced> {
     let start = match config.initial_position {
         InitialPosition::TrimHorizon => Start::TrimHorizon,
@@ -54,6 +64,9 @@ pub(crate) async fn sync(
     if lists_all && created == 0 {
         for lease in finished(scan, &shards) {
             let shard_id = &lease.shard_id;
+            if !settled.contains(shard_id) {
+                continue;
+            }
             match table.delete(lease).await {
                 Ok(()) => tracing::info!(%shard_id, "deleted the lease of a forgotten shard"),
                 // Somebody else was faster, or does it the next time.
