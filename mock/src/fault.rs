@@ -139,7 +139,7 @@ impl<'m> Rule<'m> {
     /// Completes the rule: the next requests meet this fault.
     pub fn reply(self, fault: Fault) -> RuleHandle {
         if let Fault::StaleRead(age) = fault {
-            self.mock.dynamodb().keep_past(age);
+            self.mock.accounts().keep_past(age);
         }
         self.add(Effect::Whole(fault))
     }

@@ -37,7 +37,13 @@ impl Ids {
         mantissa / (1_u64 << 53) as f64
     }
 
-    /// A request id: a version 4 UUID.
+    /// A number from 0 up to but not including `bound`; 0 if `bound` is 0.
+    pub(crate) fn draw_below(&self, bound: u64) -> u64 {
+        let wide = u128::from(self.draw()) * u128::from(bound);
+        u64::try_from(wide >> 64).unwrap_or_default()
+    }
+
+    /// A version 4 UUID, as request ids and the ids of tables are.
     pub(crate) fn uuid(&self) -> String {
         let version = 0x4000_u128 << 64;
         let variant = 0x8000_u128 << 48;

@@ -10,6 +10,10 @@
 //! `--verify-signatures` says so: the program then takes any access key id with the secret `test`,
 //! or that of `--secret` (`SHARDWISE_MOCK_SECRET`).
 //!
+//! Accounts and regions are separate: an access key id of twelve digits is the account of that
+//! number, and the region is the one that a request is signed for, unless [`MockBuilder::region`]
+//! gave the mock one.
+//!
 //! Its time is that of the [`Env`](shardwise_env::Env) it is given: the machine's, a simulation's,
 //! one that runs faster (`--clock scaled:N`), or one that a test moves by hand.
 //!
@@ -27,6 +31,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod accounts;
 mod answer;
 mod auth;
 mod body;

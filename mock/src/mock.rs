@@ -7,13 +7,12 @@ use std::time::Duration;
 use shardwise_env::Env;
 use shardwise_types::StreamName;
 
+use crate::accounts::{Accounts, Settings};
 use crate::auth::{KeyPairs, Verifier};
 use crate::clock::{Clock, Now};
 use crate::control::Control;
-use crate::dynamodb::DynamoDb;
 use crate::fault::Rule;
 use crate::ids::Ids;
-use crate::kinesis::{Config, Kinesis};
 use crate::operation::Operation;
 use crate::server::{ListenError, Server};
 use crate::service::MockService;
@@ -41,8 +40,7 @@ struct Inner {
     ids: Ids,
     control: Control,
     verifier: Option<Verifier>,
-    kinesis: Kinesis,
-    dynamodb: DynamoDb,
+    accounts: Accounts,
 }
 
 impl Mock {
@@ -107,7 +105,8 @@ impl Mock {
         Server::bind(self, address).await
     }
 
-    /// Creates a provisioned stream that is ACTIVE at once, whatever the state delay.
+    /// Creates a provisioned stream that is ACTIVE at once, whatever the state delay, in the mock's
+    /// own account and region.
     ///
     /// # Errors
     /// Where CreateStream would refuse it: the stream exists, or the account's shard limit is
@@ -122,7 +121,9 @@ impl Mock {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn create_stream(&self, name: &StreamName, shards: u32) -> Result<(), CreateStreamError> {
-        self.kinesis()
+        self.accounts()
+            .home()
+            .kinesis
             .create_active_stream(name.as_str(), shards, self.now())
             .map_err(|failure| CreateStreamError {
                 stream: name.clone(),
@@ -171,12 +172,8 @@ impl Mock {
         self.0.verifier.as_ref()
     }
 
-    pub(crate) fn kinesis(&self) -> &Kinesis {
-        &self.0.kinesis
-    }
-
-    pub(crate) fn dynamodb(&self) -> &DynamoDb {
-        &self.0.dynamodb
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.0.accounts
     }
 }
 
@@ -232,7 +229,9 @@ impl MockBuilder {
         }
     }
 
-    /// The 12-digit account of ARNs and error texts; [`DEFAULT_ACCOUNT`] by default.
+    /// The mock's own account, of 12 digits, for ARNs and error texts; [`DEFAULT_ACCOUNT`] by
+    /// default. Requests that are signed with an access key id of 12 digits are for the account of
+    /// that number instead: its streams and tables are its own.
     pub fn account(self, account: impl Into<String>) -> Self {
         Self {
             account: account.into(),
@@ -240,9 +239,11 @@ impl MockBuilder {
         }
     }
 
-    /// The region of ARNs and error texts; [`DEFAULT_REGION`] by default. Where
-    /// [signatures are verified](Self::verify_signatures), a mock that was given a region refuses
-    /// signatures for another, and one that was not takes any.
+    /// The only region. Without it each request is for the region that it is signed for, whose
+    /// streams and tables are its own; [`DEFAULT_REGION`] if that is no region's name.
+    ///
+    /// A mock that was given a region is that region whatever a request is signed for, and where
+    /// [signatures are verified](Self::verify_signatures) it refuses signatures for another.
     pub fn region(self, region: impl Into<String>) -> Self {
         Self {
             region: Some(region.into()),
@@ -330,19 +331,18 @@ impl MockBuilder {
         let verifier = self
             .keys
             .map(|keys| Verifier::new(keys, self.region.clone()));
-        let region = self.region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
         let seeds = Ids::new(self.seed.unwrap_or_else(|| env.random_u64()));
         Mock(Arc::new(Inner {
             clock: Clock::new(env.clone()),
             ids: Ids::new(seeds.draw()),
             verifier,
-            dynamodb: DynamoDb::new(env.clone(), &self.account, &region, self.state_delay)
-                .stale_reads(self.stale_reads),
-            kinesis: Kinesis::new(Config {
+            accounts: Accounts::new(Settings {
+                env: env.clone(),
                 account: self.account,
-                region,
+                region: self.region,
                 shard_limit: self.shard_limit,
                 state_delay: self.state_delay,
+                stale_reads: self.stale_reads,
                 seed: seeds.draw(),
             }),
             control: Control::new(seeds.draw()),
@@ -351,10 +351,11 @@ impl MockBuilder {
     }
 }
 
-/// The account of a [`Mock`] that is given none.
+/// The own account of a [`Mock`] that is given none.
 pub const DEFAULT_ACCOUNT: &str = "000000000000";
 
-/// The region of a [`Mock`] that is given none.
+/// The region of [`Mock::create_stream`], and of requests that name none, in a [`Mock`] that is given
+/// none.
 pub const DEFAULT_REGION: &str = "us-east-1";
 
 /// The account's shard limit of a [`Mock`] that is given none: the service's default in its three

@@ -156,24 +156,26 @@ async fn kinesis(
         Err(refusal) => return Ok(refusal),
     };
     mock.control().count(operation);
+    let account = mock.accounts().of(&claim, Some(operation), mock.now());
+    let kinesis = &account.kinesis;
     let perform = |effect: Option<&Effect>| {
         let faults = match effect {
             Some(Effect::Entries(faults)) => Some(&**faults),
             _ => None,
         };
-        match mock.kinesis().call(operation, &request, faults, mock.now()) {
+        match kinesis.call(operation, &request, faults, mock.now()) {
             Ok(body) => Answer::new(200, KINESIS_JSON, body),
             Err(failure) => refuse(&failure),
         }
     };
-    let names = |stream: &str| mock.kinesis().is_about(&request, stream);
+    let names = |stream: &str| kinesis.is_about(&request, stream);
     Ok(
         match mock
             .control()
             .apply(operation, claim.access_key_id(), names)
         {
             Some(Effect::Whole(fault)) => match fault {
-                Fault::Throttle => refuse(&mock.kinesis().throttled(operation, &request)),
+                Fault::Throttle => refuse(&kinesis.throttled(operation, &request)),
                 Fault::Internal => refuse(&Failure::internal()),
                 Fault::LoseAnswer => {
                     perform(None);
@@ -262,7 +264,8 @@ async fn dynamodb(
             Answer::new(failure.status, DYNAMODB_JSON, body)
         }
     };
-    let perform = || ask(mock.dynamodb());
+    let account = mock.accounts().of(&claim, target.operation, mock.now());
+    let perform = || ask(&account.dynamodb);
     let Some(operation) = target.operation else {
         return Ok(perform());
     };
@@ -300,7 +303,7 @@ async fn dynamodb(
                     mock.env().sleep(time).await;
                     perform()
                 }
-                Fault::StaleRead(age) => ask(&mock.dynamodb().as_it_was(age)),
+                Fault::StaleRead(age) => ask(&account.dynamodb.as_it_was(age)),
                 Fault::Unavailable => unavailable(DYNAMODB_JSON),
                 Fault::Error {
                     status,

@@ -75,6 +75,11 @@ impl<'r> Claim<'r> {
         credential.split_once('/').map_or(credential, |(id, _)| id)
     }
 
+    /// The region that the request says it is signed for; empty if it says none.
+    pub(crate) fn region(&self) -> &str {
+        self.credential.split('/').nth(2).unwrap_or_default()
+    }
+
     fn of_header(value: &str, head: &'r Parts) -> Result<Self, Failure> {
         let part = |wanted: &str| {
             value.split([',', ' ']).skip(1).find_map(|part| {

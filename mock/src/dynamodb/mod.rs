@@ -46,6 +46,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use shardwise_env::{Env, Instant};
 
+use crate::ids::Ids;
+
 use self::members::Members;
 use self::table::{Status, Table};
 use self::transact::Tokens;
@@ -61,6 +63,8 @@ pub(crate) struct DynamoDb {
     region: String,
     /// How long a table or an index takes to be created, updated or deleted.
     state_delay: Duration,
+    /// Where the ids of tables and the ages of eventual reads are drawn from.
+    ids: Arc<Ids>,
     /// How old the answer of an eventual read is.
     stale: Stale,
     /// For how long tables keep what was replaced. Locked after the tables, never before.
@@ -83,6 +87,7 @@ enum Stale {
 impl DynamoDb {
     pub(crate) fn new(env: Env, account: &str, region: &str, state_delay: Duration) -> Self {
         Self {
+            ids: Arc::new(Ids::new(env.random_u64())),
             env,
             account: account.to_owned(),
             region: region.to_owned(),
@@ -92,6 +97,19 @@ impl DynamoDb {
             tables: Arc::default(),
             tokens: Arc::default(),
         }
+    }
+
+    /// Makes ids and the ages of eventual reads repeatable.
+    pub(crate) fn seeded(self, seed: u64) -> Self {
+        Self {
+            ids: Arc::new(Ids::new(seed)),
+            ..self
+        }
+    }
+
+    /// Whether there are no tables.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tables().is_empty()
     }
 
     /// Lets reads without `ConsistentRead`, and all reads of indexes, see each item as it was at
@@ -204,7 +222,7 @@ impl DynamoDb {
             Stale::UpTo(Duration::ZERO) => Duration::ZERO,
             Stale::UpTo(limit) => {
                 let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX - 1);
-                Duration::from_micros(self.env.random_below(limit.saturating_add(1)))
+                Duration::from_micros(self.ids.draw_below(limit.saturating_add(1)))
             }
         }
     }

@@ -46,7 +46,7 @@ impl DynamoDb {
         let index = |request| index_of(request, ready, false);
         let table = Table {
             arn: self.arn(&name),
-            id: uuid(self.env.random_u128()),
+            id: self.ids.uuid(),
             created: self.env.wall_now(),
             definitions,
             schema,
@@ -211,19 +211,6 @@ fn refuse_stream(members: &mut Members) -> Result<(), Failure> {
 }
 
 /// 128 random bits, marked as a random UUID.
-fn uuid(bits: u128) -> String {
-    let bits = bits & !(0xf << 76) & !(0b11 << 62) | (0x4 << 76) | (0b10 << 62);
-    let hex = format!("{bits:032x}");
-    let parts = [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ];
-    parts.join("-")
-}
-
 pub(super) const BILLING_MODES: [&str; 2] = ["PROVISIONED", "PAY_PER_REQUEST"];
 pub(super) const TABLE_CLASSES: [&str; 2] = ["STANDARD", "STANDARD_INFREQUENT_ACCESS"];
 pub(super) const MAX_INDEXES: usize = 20;

@@ -14,6 +14,7 @@ use super::stream::{Change, Mode, Settings, Stream};
 use super::tags::initial_tags;
 use super::{Kinesis, rules};
 use crate::clock::Now;
+use crate::ids::Ids;
 
 /// Shards of a new on-demand stream.
 const ON_DEMAND_SHARDS: u32 = 4;
@@ -112,11 +113,9 @@ impl Kinesis {
             "arn:aws:kinesis:{}:{}:stream/{name}",
             self.config.region, self.config.account
         );
-        let id = format!(
-            "{}-{}",
-            self.stream_ids.alphanumeric(20),
-            self.stream_ids.alphanumeric(3)
-        );
+        // With the time, lest an account that was forgotten and comes again repeats an id.
+        let ids = Ids::new(self.stream_ids.draw() ^ now.uptime_ms());
+        let id = format!("{}-{}", ids.alphanumeric(20), ids.alphanumeric(3));
         let stream = Stream::new(name, arn, id, &self.config.account, settings, now);
         {
             let mut state = stream.lock(now);

@@ -79,6 +79,13 @@ impl Kinesis {
         }
     }
 
+    /// Whether there are no streams.
+    pub(crate) fn is_empty(&self, now: Now) -> bool {
+        self.forget_gone(now);
+        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+        streams.is_empty()
+    }
+
     /// Answers one request: the body of a 200, empty for operations without output.
     pub(crate) fn call(
         &self,
@@ -124,11 +131,16 @@ impl Kinesis {
                 };
                 Failure::throughput_exceeded(self.rate_exceeded(0, stream))
             }
-            _ => Failure::limit_exceeded(format!(
-                "Rate exceeded for operation {operation} under account {}.",
-                self.config.account
-            )),
+            _ => Failure::limit_exceeded(match request.member("StreamName") {
+                Some(Value::Text(stream)) => self.stream_rate_exceeded(stream),
+                _ => format!("Rate exceeded for account {}.", self.config.account),
+            }),
         }
+    }
+
+    fn stream_rate_exceeded(&self, stream: &str) -> String {
+        let account = &self.config.account;
+        format!("Rate exceeded for stream {stream} under account {account}.")
     }
 
     /// Whether the request is about the stream of that name, as far as it says so itself.

@@ -7,7 +7,9 @@
     reason = "tests; clippy takes only test functions for such, not their helpers"
 )]
 
+mod accounts;
 mod clock;
+mod determinism;
 mod faults;
 mod garbage;
 mod http;

@@ -1,0 +1,252 @@
+//! The accounts and regions of a mock: the streams and tables of each are wholly separate.
+//!
+//! An access key id of twelve digits is the account of that number, any other belongs to the
+//! mock's own account. The region is that of the signature's credential scope, unless the mock
+//! was given one: then there is no other.
+//!
+//! What has nothing yet is not kept: endless access key ids take no memory. An account's seed comes
+//! from the mock's seed and the account's own name, so it does not matter who came first.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use md5::{Digest as _, Md5};
+use shardwise_env::Env;
+
+use crate::auth::Claim;
+use crate::clock::Now;
+use crate::dynamodb::DynamoDb;
+use crate::ids::Ids;
+use crate::kinesis::{Config, Kinesis};
+use crate::mock::DEFAULT_REGION;
+use crate::operation::Operation;
+
+/// How many accounts are kept before those that have nothing are looked for and forgotten.
+const MIN_SWEEP: usize = 64;
+
+/// One account in one region.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) kinesis: Kinesis,
+    pub(crate) dynamodb: DynamoDb,
+}
+
+impl Account {
+    fn is_empty(&self, now: Now) -> bool {
+        self.kinesis.is_empty(now) && self.dynamodb.is_empty()
+    }
+}
+
+/// What the accounts of a mock have in common.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) env: Env,
+    /// The account of access key ids that are no account themselves.
+    pub(crate) account: String,
+    /// The only region, if there is only one.
+    pub(crate) region: Option<String>,
+    pub(crate) shard_limit: u32,
+    pub(crate) state_delay: Duration,
+    pub(crate) stale_reads: Duration,
+    pub(crate) seed: u64,
+}
+
+/// All accounts in all regions.
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    settings: Settings,
+    state: RwLock<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The mock's own account in its own region.
+    home: Arc<Account>,
+    /// By account and region.
+    others: BTreeMap<String, Arc<Account>>,
+    /// How many others there are when the empty ones are next looked for.
+    sweep_at: usize,
+    /// For how long tables keep what was replaced.
+    keep_past: Duration,
+}
+
+impl Accounts {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            state: RwLock::new(State {
+                home: Arc::new(settings.account(&settings.account, settings.home_region())),
+                others: BTreeMap::new(),
+                sweep_at: MIN_SWEEP,
+                keep_past: Duration::ZERO,
+            }),
+            settings,
+        }
+    }
+
+    /// The mock's own account in its own region.
+    pub(crate) fn home(&self) -> Arc<Account> {
+        self.read().home.clone()
+    }
+
+    /// The account that a request by this signer is for.
+    pub(crate) fn of(
+        &self,
+        claim: &Claim<'_>,
+        operation: Option<Operation>,
+        now: Now,
+    ) -> Arc<Account> {
+        let account = claim.access_key_id();
+        let account = if is_account(account) {
+            account
+        } else {
+            &self.settings.account
+        };
+        let home_region = self.settings.home_region();
+        let region = match &self.settings.region {
+            None if is_region(claim.region()) => claim.region(),
+            _ => home_region,
+        };
+        if account == self.settings.account && region == home_region {
+            return self.home();
+        }
+        let key = format!("{account}/{region}");
+        let keep_past = {
+            let state = self.read();
+            if let Some(account) = state.others.get(&key) {
+                return account.clone();
+            }
+            state.keep_past
+        };
+        let new = Arc::new(self.settings.account(account, region));
+        new.dynamodb.keep_past(keep_past);
+        if !operation.is_some_and(begins_an_account) {
+            return new;
+        }
+        let mut state = self.write();
+        if state.others.len() >= state.sweep_at {
+            // Whoever still holds one may be about to put something into it.
+            state
+                .others
+                .retain(|_, account| Arc::strong_count(account) > 1 || !account.is_empty(now));
+            state.sweep_at = MIN_SWEEP.max(2 * state.others.len());
+        }
+        state.others.entry(key).or_insert(new).clone()
+    }
+
+    /// Lets every table keep what is replaced from now on for at least that long.
+    pub(crate) fn keep_past(&self, time: Duration) {
+        let mut state = self.write();
+        state.keep_past = time.max(state.keep_past);
+        for account in state.others.values().chain([&state.home]) {
+            account.dynamodb.keep_past(time);
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Settings {
+    fn home_region(&self) -> &str {
+        self.region.as_deref().unwrap_or(DEFAULT_REGION)
+    }
+
+    /// A new account, which has nothing.
+    fn account(&self, account: &str, region: &str) -> Account {
+        let seeds = Ids::new(derive(self.seed, &[account, region]));
+        Account {
+            kinesis: Kinesis::new(Config {
+                account: account.to_owned(),
+                region: region.to_owned(),
+                shard_limit: self.shard_limit,
+                state_delay: self.state_delay,
+                seed: seeds.draw(),
+            }),
+            dynamodb: DynamoDb::new(self.env.clone(), account, region, self.state_delay)
+                .seeded(seeds.draw())
+                .stale_reads(self.stale_reads),
+        }
+    }
+}
+
+/// The operations that can leave something in an account that had nothing.
+fn begins_an_account(operation: Operation) -> bool {
+    matches!(operation, Operation::CreateStream | Operation::CreateTable)
+}
+
+fn is_account(access_key_id: &str) -> bool {
+    access_key_id.len() == 12 && access_key_id.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether the text can be a region's name; it becomes part of ARNs.
+fn is_region(text: &str) -> bool {
+    let is_fit = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=32).contains(&text.len()) && text.bytes().all(is_fit)
+}
+
+/// A seed for the one of that name.
+fn derive(seed: u64, name: &[&str]) -> u64 {
+    let mut digest = Md5::new().chain_update(seed.to_be_bytes());
+    for part in name {
+        digest.update(part);
+        digest.update("/");
+    }
+    let digest: [u8; 16] = digest.finalize().into();
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn callers_who_create_nothing_are_not_kept() {
+        let env = Env::system();
+        let now = Clock::new(env.clone()).now();
+        let accounts = Accounts::new(Settings {
+            env,
+            account: "000000000000".to_owned(),
+            region: None,
+            shard_limit: 0,
+            state_delay: Duration::ZERO,
+            stale_reads: Duration::ZERO,
+            seed: 1,
+        });
+        for operation in [Operation::ListStreams, Operation::CreateStream] {
+            for account in 0..1000 {
+                let (head, ()) = Request::get("/")
+                    .header("x-amz-date", "0")
+                    .header(
+                        "authorization",
+                        format!(
+                            "a Credential=1{account:011}/d/r/s/t, SignedHeaders=h, Signature=0"
+                        ),
+                    )
+                    .body(())
+                    .unwrap()
+                    .into_parts();
+                let claim = Claim::read(&head).unwrap();
+                accounts.of(&claim, Some(operation), now);
+            }
+            let kept = accounts.read().others.len();
+            let most = if begins_an_account(operation) {
+                MIN_SWEEP
+            } else {
+                0
+            };
+            assert!(kept <= most, "{kept} after {operation}");
+        }
+    }
+}
