@@ -12,10 +12,11 @@ use serde_json::json;
 
 use crate::body::ResponseBody;
 use crate::clock::Now;
-use crate::kinesis::Failure;
+use crate::kinesis::{Encoding, Failure};
 use crate::mock::Mock;
 
-pub(crate) const CBOR: &str = "application/x-amz-cbor-1.1";
+/// Kinesis has a protocol of that content type that nobody uses.
+pub(crate) const PLAIN_JSON: &str = "application/json";
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -51,20 +52,16 @@ impl Answer {
         }
     }
 
-    pub(crate) fn failure(content_type: &'static str, failure: &Failure) -> Self {
-        let body = serde_json::to_vec(failure).unwrap_or_default();
-        Self::new(failure.status, content_type, body)
+    pub(crate) fn failure(encoding: Encoding, failure: &Failure) -> Self {
+        let body = encoding.write(failure).unwrap_or_default();
+        Self::new(failure.status, encoding.content_type(), body)
     }
 
-    /// An error in JSON whose type is not one of Kinesis.
-    pub(crate) fn error(
-        status: u16,
-        content_type: &'static str,
-        kind: &str,
-        message: &str,
-    ) -> Self {
-        let body = json!({"__type": kind, "message": message}).to_string();
-        Self::new(status, content_type, body.into_bytes())
+    /// What the service's front end says to plain JSON, which it reads no further.
+    pub(crate) fn plain_json(status: u16, kind: &str) -> Self {
+        let kind = format!("com.amazon.coral.service#{kind}");
+        let body = json!({"Output": {"__type": kind}, "Version": "1.0"}).to_string();
+        Self::new(status, PLAIN_JSON, body.into_bytes())
     }
 
     /// The service's front end cannot say whose request this is.
@@ -87,20 +84,6 @@ impl Answer {
             content_type: None,
             body: body.into(),
         }
-    }
-
-    /// A bare error type in CBOR: what the service sends while it knows of no JSON.
-    pub(crate) fn cbor(kind: &str) -> Self {
-        // An indefinite map of one text pair; a length of 24 to 255 takes a byte of its own.
-        let mut body = b"\xbf\x66__type".to_vec();
-        match u8::try_from(kind.len()) {
-            Ok(length) if length < 24 => body.push(0x60 | length),
-            Ok(length) => body.extend([0x78, length]),
-            Err(_) => {}
-        }
-        body.extend(kind.as_bytes());
-        body.push(0xff);
-        Self::new(400, CBOR, body)
     }
 
     /// The response to a request with that head.

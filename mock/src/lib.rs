@@ -2,9 +2,9 @@
 //!
 //! [`Mock`] is the backend. Inside a test, [`Mock::service`] answers HTTP requests without a
 //! socket, on the test's own clock; [`Mock::listen`] puts the same backend on a port, where any AWS
-//! client can talk to it. Its answers are the service's own: statuses, error types, error texts and
-//! sequence numbers; what it does not implement it refuses as the service refuses an unknown
-//! operation.
+//! client can talk to it: Kinesis in JSON and in the CBOR of the Java SDKs, DynamoDB in JSON. Its
+//! answers are the service's own: statuses, error types, error texts and sequence numbers; what it
+//! does not implement it refuses as the service refuses an unknown operation.
 //!
 //! Signatures must be there and are not verified, unless [`MockBuilder::verify_signatures`] or
 //! `--verify-signatures` says so: the program then takes any access key id with the secret `test`,

@@ -1,5 +1,6 @@
 //! The handle: what a test holds.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,7 +189,7 @@ impl Default for Mock {
 #[error("could not create stream {stream}: {kind}: {message}")]
 pub struct CreateStreamError {
     stream: StreamName,
-    kind: &'static str,
+    kind: Cow<'static, str>,
     message: String,
 }
 

@@ -1,8 +1,9 @@
 //! One HTTP exchange: which service, which operation, is it signed, does it parse, what answers.
 //!
 //! The order of the checks is the service's own, as kinesalite recorded it: origin, method, body,
-//! content type, JSON, operation, signature; then the operation's own checks. The path is ignored.
+//! content type, JSON or CBOR, operation, signature; then the operation's own checks. The path is ignored.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,16 +15,17 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde_json::json;
 use shardwise_env::Env;
 use tower_service::Service;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, PLAIN_JSON};
 use crate::auth::Claim;
 use crate::body::ResponseBody;
 use crate::control::Effect;
 use crate::dynamodb::DynamoDb;
 use crate::fault::Fault;
-use crate::kinesis::{Failure, Value};
+use crate::kinesis::{Encoding, Failure, Value};
 use crate::mock::Mock;
 use crate::operation::{Api, Operation};
 
@@ -35,7 +37,6 @@ const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 /// for ever.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
-const KINESIS_JSON: &str = "application/x-amz-json-1.1";
 const DYNAMODB_JSON: &str = "application/x-amz-json-1.0";
 
 /// A [`Mock`] as a service of whole HTTP requests. Cheap to clone; [`Mock::service`] makes it.
@@ -150,32 +151,33 @@ async fn kinesis(
     target: &Target<'_>,
     body: &Bytes,
 ) -> Result<Answer, BrokenConnection> {
-    let refuse = |failure: &Failure| Answer::failure(KINESIS_JSON, failure);
-    let (operation, request, claim) = match read_kinesis(mock, head, target, body) {
-        Ok(read) => read,
+    let call = match read_kinesis(mock, head, target, body) {
+        Ok(call) => call,
         Err(refusal) => return Ok(refusal),
     };
+    let (operation, encoding, request) = (call.operation, call.encoding, &call.request);
+    let refuse = |failure: &Failure| Answer::failure(encoding, failure);
     mock.control().count(operation);
-    let account = mock.accounts().of(&claim, Some(operation), mock.now());
+    let account = mock.accounts().of(&call.claim, Some(operation), mock.now());
     let kinesis = &account.kinesis;
     let perform = |effect: Option<&Effect>| {
         let faults = match effect {
             Some(Effect::Entries(faults)) => Some(&**faults),
             _ => None,
         };
-        match kinesis.call(operation, &request, faults, mock.now()) {
-            Ok(body) => Answer::new(200, KINESIS_JSON, body),
+        match kinesis.call(operation, request, encoding, faults, mock.now()) {
+            Ok(body) => Answer::new(200, encoding.content_type(), body),
             Err(failure) => refuse(&failure),
         }
     };
-    let names = |stream: &str| kinesis.is_about(&request, stream);
+    let names = |stream: &str| kinesis.is_about(request, stream);
     Ok(
         match mock
             .control()
-            .apply(operation, claim.access_key_id(), names)
+            .apply(operation, call.claim.access_key_id(), names)
         {
             Some(Effect::Whole(fault)) => match fault {
-                Fault::Throttle => refuse(&kinesis.throttled(operation, &request)),
+                Fault::Throttle => refuse(&kinesis.throttled(operation, request)),
                 Fault::Internal => refuse(&Failure::internal()),
                 Fault::LoseAnswer => {
                     perform(None);
@@ -190,16 +192,32 @@ async fn kinesis(
                     perform(None)
                 }
                 Fault::StaleRead(_) => perform(None),
-                Fault::Unavailable => unavailable(KINESIS_JSON),
+                Fault::Unavailable => refuse(&Failure {
+                    status: 503,
+                    kind: Cow::Borrowed(UNAVAILABLE.0),
+                    message: Some(UNAVAILABLE.1.to_owned()),
+                }),
                 Fault::Error {
                     status,
                     kind,
                     message,
-                } => Answer::error(status, KINESIS_JSON, &kind, &message),
+                } => refuse(&Failure {
+                    status,
+                    kind: Cow::Owned(kind),
+                    message: Some(message),
+                }),
             },
             effect => perform(effect.as_ref()),
         },
     )
+}
+
+/// A request to Kinesis that the front end has let in.
+struct KinesisCall<'r> {
+    operation: Operation,
+    encoding: Encoding,
+    request: Value<'r>,
+    claim: Claim<'r>,
 }
 
 /// What a request to Kinesis asks for and who signed it, or its refusal by the front end.
@@ -208,34 +226,44 @@ fn read_kinesis<'r>(
     head: &'r Parts,
     target: &Target<'_>,
     body: &'r Bytes,
-) -> Result<(Operation, Value<'r>, Claim<'r>), Answer> {
-    let is_json = content_type(head) == KINESIS_JSON;
-    let refuse = |failure: &Failure| Answer::failure(KINESIS_JSON, failure);
+) -> Result<KinesisCall<'r>, Answer> {
+    let content_type = content_type(head);
+    let encoding = Encoding::of(content_type);
     if body.is_empty() {
         let kind = match target.operation {
             Some(_) => "SerializationException",
             None => "UnknownOperationException",
         };
-        return Err(if is_json {
-            refuse(&Failure::bare(kind))
-        } else {
-            Answer::cbor(kind)
-        });
+        // The service answers in CBOR as long as nothing says JSON.
+        let encoding = encoding.unwrap_or(Encoding::Cbor);
+        return Err(Answer::failure(encoding, &Failure::bare(kind)));
     }
-    if !is_json {
-        return Err(if target.is_complete {
+    let Some(encoding) = encoding else {
+        return Err(if content_type == PLAIN_JSON {
+            match Encoding::Json.read(body) {
+                Some(_) => Answer::plain_json(404, "UnknownOperationException"),
+                None => Answer::plain_json(400, "SerializationException"),
+            }
+        } else if target.is_complete {
             Answer::unknown_content_type()
         } else {
             Answer::access_denied()
         });
-    }
-    let request =
-        Value::from_json(body).ok_or_else(|| refuse(&Failure::bare("SerializationException")))?;
+    };
+    let refuse = |failure: &Failure| Answer::failure(encoding, failure);
+    let request = encoding
+        .read(body)
+        .ok_or_else(|| refuse(&Failure::bare("SerializationException")))?;
     let operation = target
         .operation
         .ok_or_else(|| refuse(&Failure::unknown_operation()))?;
     let claim = authenticate(mock, head, body, Api::Kinesis).map_err(|failure| refuse(&failure))?;
-    Ok((operation, request, claim))
+    Ok(KinesisCall {
+        operation,
+        encoding,
+        request,
+        claim,
+    })
 }
 
 async fn dynamodb(
@@ -244,8 +272,10 @@ async fn dynamodb(
     target: &Target<'_>,
     body: &Bytes,
 ) -> Result<Answer, BrokenConnection> {
-    let refuse =
-        |status, kind: &str, message: &str| Answer::error(status, DYNAMODB_JSON, kind, message);
+    let refuse = |status, kind: &str, message: &str| {
+        let body = json!({"__type": kind, "message": message}).to_string();
+        Answer::new(status, DYNAMODB_JSON, body.into_bytes())
+    };
     if content_type(head) != DYNAMODB_JSON {
         return Ok(Answer::unknown_content_type());
     }
@@ -304,7 +334,7 @@ async fn dynamodb(
                     perform()
                 }
                 Fault::StaleRead(age) => ask(&account.dynamodb.as_it_was(age)),
-                Fault::Unavailable => unavailable(DYNAMODB_JSON),
+                Fault::Unavailable => refuse(503, UNAVAILABLE.0, UNAVAILABLE.1),
                 Fault::Error {
                     status,
                     kind,
@@ -330,14 +360,11 @@ fn authenticate<'r>(
     Ok(claim)
 }
 
-fn unavailable(content_type: &'static str) -> Answer {
-    Answer::error(
-        503,
-        content_type,
-        "ServiceUnavailable",
-        "Service is unable to handle the request.",
-    )
-}
+/// Type and message of the error for [`Fault::Unavailable`].
+const UNAVAILABLE: (&str, &str) = (
+    "ServiceUnavailable",
+    "Service is unable to handle the request.",
+);
 
 /// The content type without its parameters.
 fn content_type(head: &Parts) -> &str {

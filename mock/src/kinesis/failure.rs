@@ -1,5 +1,7 @@
 //! A refusal, as the service words it.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
 
@@ -7,7 +9,7 @@ use serde::ser::{SerializeMap as _, Serializer};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) status: u16,
-    pub(crate) kind: &'static str,
+    pub(crate) kind: Cow<'static, str>,
     /// Absent where the service sends the type alone.
     pub(crate) message: Option<String>,
 }
@@ -16,7 +18,7 @@ impl Failure {
     pub(crate) fn new(kind: &'static str, message: impl Into<String>) -> Self {
         Self {
             status: 400,
-            kind,
+            kind: Cow::Borrowed(kind),
             message: Some(message.into()),
         }
     }
@@ -25,7 +27,7 @@ impl Failure {
     pub(crate) fn bare(kind: &'static str) -> Self {
         Self {
             status: 400,
-            kind,
+            kind: Cow::Borrowed(kind),
             message: None,
         }
     }
@@ -33,7 +35,7 @@ impl Failure {
     pub(crate) fn internal() -> Self {
         Self {
             status: 500,
-            kind: "InternalFailure",
+            kind: Cow::Borrowed("InternalFailure"),
             message: None,
         }
     }
@@ -74,7 +76,7 @@ impl Failure {
 impl Serialize for Failure {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("__type", self.kind)?;
+        map.serialize_entry("__type", &self.kind)?;
         if let Some(message) = &self.message {
             // The service's own inconsistency: this one error has a capital letter.
             let name = if self.kind == "SerializationException" {

@@ -13,6 +13,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::encoding::Encoding;
 use super::failure::Failure;
 use super::rules::{Count, Text};
 use super::value::{Value, find};
@@ -30,6 +31,7 @@ pub(crate) type Broken = RefCell<Vec<String>>;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Input<'r> {
     members: &'r [(Cow<'r, str>, Value<'r>)],
+    encoding: Encoding,
     place: Place,
     broken: &'r Broken,
 }
@@ -47,10 +49,15 @@ impl<'r> Input<'r> {
     ///
     /// # Errors
     /// If it is not a structure.
-    pub(crate) fn new(request: &'r Value<'r>, broken: &'r Broken) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        request: &'r Value<'r>,
+        encoding: Encoding,
+        broken: &'r Broken,
+    ) -> Result<Self, Failure> {
         match request {
             Value::Map(members) => Ok(Self {
                 members,
+                encoding,
                 place: Place::Top,
                 broken,
             }),
@@ -169,37 +176,47 @@ impl<'r> Input<'r> {
         }
     }
 
-    /// A point in time, in milliseconds since the epoch. On the wire it is a number of seconds.
+    /// A point in time, in milliseconds since the epoch. In JSON it is a number of seconds.
     pub(crate) fn timestamp_ms(&self, name: &'static str) -> Result<Option<u64>, Failure> {
+        let unit: u16 = match self.encoding {
+            Encoding::Json => 1000,
+            Encoding::Cbor => 1,
+        };
         match find(self.members, name) {
             None => Ok(None),
-            Some(Value::Integer(seconds)) => Ok(Some(
-                u64::try_from(*seconds)
+            Some(Value::Integer(units)) => Ok(Some(
+                u64::try_from(*units)
                     .unwrap_or_default()
-                    .saturating_mul(1000),
+                    .saturating_mul(unit.into()),
             )),
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "saturates at both ends, which is what an absurd time should do"
             )]
-            Some(Value::Float(seconds)) => Ok(Some((seconds * 1000.0).round() as u64)),
+            Some(Value::Float(units)) => Ok(Some((units * f64::from(unit)).round() as u64)),
             Some(value) => Err(wrong_type(value, "to milliseconds since epoch")),
         }
     }
 
     /// Bytes that must be there, of at most `max`.
-    pub(crate) fn required_blob(&self, name: &'static str, max: usize) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn required_blob(
+        &self,
+        name: &'static str,
+        max: usize,
+    ) -> Result<Cow<'r, [u8]>, Failure> {
         let Some(value) = find(self.members, name) else {
             self.missing(name);
-            return Ok(Vec::new());
+            return Ok(Cow::Borrowed(&[]));
         };
-        let Value::Text(text) = value else {
-            return Err(wrong_type(value, "to a Blob"));
+        let bytes = match value {
+            Value::Bytes(bytes) => Cow::Borrowed(&**bytes),
+            Value::Text(text) if self.encoding == Encoding::Json => STANDARD
+                .decode(text.as_bytes())
+                .map(Cow::Owned)
+                .map_err(|_| bad_base64(text))?,
+            _ => return Err(wrong_type(value, "to a Blob")),
         };
-        let bytes = STANDARD
-            .decode(text.as_bytes())
-            .map_err(|_| bad_base64(text))?;
         self.check_length(name, bytes.len(), Count { min: 0, max }, || {
             let length = bytes.len();
             format!("'java.nio.HeapByteBuffer[pos=0 lim={length} cap={length}]'")
@@ -214,7 +231,7 @@ impl<'r> Input<'r> {
             Some(Value::Map(members)) => Ok(Some(Self {
                 members,
                 place: Place::In(name),
-                broken: self.broken,
+                ..*self
             })),
             Some(Value::List(_)) => Err(unexpected_list()),
             Some(_) => Err(Failure::serialization("Expected null")),
@@ -244,7 +261,7 @@ impl<'r> Input<'r> {
             Some(Value::Map(_)) => return Err(unexpected_structure()),
             Some(_) => return Err(Failure::serialization("Expected list or null")),
         };
-        let broken = self.broken;
+        let outer = *self;
         Ok(items.iter().enumerate().map(move |(index, item)| {
             let members: &'r [(Cow<'r, str>, Value<'r>)] = match item {
                 Value::Map(members) => members,
@@ -256,7 +273,7 @@ impl<'r> Input<'r> {
             Ok(Self {
                 members,
                 place: Place::Item(name, index + 1),
-                broken,
+                ..outer
             })
         }))
     }
@@ -416,6 +433,7 @@ fn wrong_type(value: &Value<'_>, target: &str) -> Failure {
         Value::Map(_) => return unexpected_structure(),
         Value::Integer(_) | Value::Float(_) => NUMBER_CLASS,
         Value::Bool(_) => "class java.lang.Boolean",
+        Value::Bytes(_) => "class java.nio.HeapByteBuffer",
         Value::Text(_) | Value::Null => "class java.lang.String",
     };
     Failure::serialization(format!("{class} can not be converted {target}"))

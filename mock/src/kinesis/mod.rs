@@ -1,15 +1,17 @@
 //! The Kinesis engine: requests in, answers out, no I/O and nothing to await.
 //!
 //! One file for each operation or small group, each headed by what it does. Around them:
-//! [`value`] and [`input`] read requests and refuse bad ones, [`stream`] and [`shard`] hold the
+//! [`encoding`], [`value`] and [`input`] read requests and refuse bad ones, [`stream`] and [`shard`] hold the
 //! state, [`sequence`] and [`token`] are the service's number and token formats.
 //!
 //! Locks: the map of streams, then one stream, then the account's shard count; never two streams
 //! at once, and none while a request is parsed or an answer is written.
 
+mod cbor;
 mod create_stream;
 mod delete_stream;
 mod describe_stream;
+mod encoding;
 mod failure;
 mod get_records;
 mod get_shard_iterator;
@@ -34,8 +36,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use serde::Serialize;
-
+pub(crate) use self::encoding::Encoding;
 pub(crate) use self::failure::Failure;
 use self::input::{Broken, Input};
 pub(crate) use self::put_records::EntryFaults;
@@ -91,25 +92,28 @@ impl Kinesis {
         &self,
         operation: Operation,
         request: &Value<'_>,
+        encoding: Encoding,
         entry_faults: Option<&EntryFaults>,
         now: Now,
     ) -> Result<Vec<u8>, Failure> {
         let broken = Broken::default();
-        let input = Input::new(request, &broken)?;
+        let input = Input::new(request, encoding, &broken)?;
         match operation {
             Operation::AddTagsToStream => self.add_tags_to_stream(input, now).map(|()| Vec::new()),
             Operation::CreateStream => self.create_stream(input, now).map(|()| Vec::new()),
             Operation::DeleteStream => self.delete_stream(input, now).map(|()| Vec::new()),
-            Operation::DescribeStream => json(&self.describe_stream(input, now)?),
-            Operation::DescribeStreamSummary => json(&self.describe_stream_summary(input, now)?),
-            Operation::GetRecords => json(&self.get_records(input, now)?),
-            Operation::GetShardIterator => json(&self.get_shard_iterator(input, now)?),
-            Operation::ListShards => json(&self.list_shards(input, now)?),
-            Operation::ListStreams => json(&self.list_streams(input, now)?),
-            Operation::ListTagsForStream => json(&self.list_tags_for_stream(input, now)?),
+            Operation::DescribeStream => encoding.write(&self.describe_stream(input, now)?),
+            Operation::DescribeStreamSummary => {
+                encoding.write(&self.describe_stream_summary(input, now)?)
+            }
+            Operation::GetRecords => encoding.write(&self.get_records(input, now)?),
+            Operation::GetShardIterator => encoding.write(&self.get_shard_iterator(input, now)?),
+            Operation::ListShards => encoding.write(&self.list_shards(input, now)?),
+            Operation::ListStreams => encoding.write(&self.list_streams(input, now)?),
+            Operation::ListTagsForStream => encoding.write(&self.list_tags_for_stream(input, now)?),
             Operation::MergeShards => self.merge_shards(input, now).map(|()| Vec::new()),
-            Operation::PutRecord => json(&self.put_record(input, now)?),
-            Operation::PutRecords => json(&self.put_records(input, entry_faults, now)?),
+            Operation::PutRecord => encoding.write(&self.put_record(input, now)?),
+            Operation::PutRecords => encoding.write(&self.put_records(input, entry_faults, now)?),
             Operation::RemoveTagsFromStream => self
                 .remove_tags_from_stream(input, now)
                 .map(|()| Vec::new()),
@@ -217,8 +221,4 @@ impl Kinesis {
         let mut held = self.shard_count();
         *held = held.saturating_sub(count);
     }
-}
-
-fn json(output: &impl Serialize) -> Result<Vec<u8>, Failure> {
-    serde_json::to_vec(output).map_err(|_| Failure::internal())
 }

@@ -3,6 +3,8 @@
 //! The per-shard write limits are not enforced.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecord.html>
 
+use std::borrow::Cow;
+
 use md5::{Digest as _, Md5};
 use serde::Serialize;
 
@@ -27,7 +29,7 @@ pub(crate) struct PutRecordOutput {
 pub(super) struct Entry<'r> {
     pub(super) partition_key: &'r str,
     pub(super) explicit_hash_key: Option<&'r str>,
-    pub(super) data: Vec<u8>,
+    pub(super) data: Cow<'r, [u8]>,
 }
 
 impl<'r> Entry<'r> {

@@ -17,6 +17,8 @@ pub(crate) enum Value<'a> {
     Integer(i64),
     Float(f64),
     Text(Cow<'a, str>),
+    /// In CBOR only; JSON has base64.
+    Bytes(Cow<'a, [u8]>),
     List(Vec<Self>),
     /// In the order of the request; of a repeated name the last one counts.
     Map(Vec<(Cow<'a, str>, Self)>),

@@ -8,6 +8,7 @@
 )]
 
 mod accounts;
+mod cbor;
 mod clock;
 mod determinism;
 mod faults;
