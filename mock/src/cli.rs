@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use shardwise_types::StreamName;
 
 use crate::auth::KeyPairs;
 use crate::mock::{CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_SHARD_LIMIT, Mock};
-use crate::server::ListenError;
+use crate::server::{ListenError, Server};
 
 /// Where it listens and how it behaves.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,6 +27,19 @@ pub struct MockArgs {
         value_name = "ADDR"
     )]
     pub listen: SocketAddr,
+
+    /// Listen with TLS on this address too
+    #[arg(long, env = "SHARDWISE_MOCK_TLS_LISTEN", value_name = "ADDR")]
+    pub tls_listen: Option<SocketAddr>,
+
+    /// Write the TLS port's certificate to this file, in PEM, for clients to trust
+    #[arg(
+        long,
+        env = "SHARDWISE_MOCK_TLS_CERTIFICATE",
+        requires = "tls_listen",
+        value_name = "FILE"
+    )]
+    pub tls_certificate: Option<PathBuf>,
 
     /// Allow an address that other machines can reach
     #[arg(long, env = "SHARDWISE_MOCK_ALLOW_REMOTE")]
@@ -192,6 +206,14 @@ pub enum RunError {
     /// A stream to begin with was refused.
     #[error(transparent)]
     CreateStream(#[from] CreateStreamError),
+    /// The certificate could not be written out.
+    #[error("could not write the certificate to {}", path.display())]
+    Certificate {
+        /// The file that was asked for.
+        path: PathBuf,
+        /// Why it could not be written.
+        source: io::Error,
+    },
     /// Standard output or the signal handlers failed.
     #[error("could not tell that it is ready, or wait for the end")]
     Io(#[from] io::Error),
@@ -199,7 +221,8 @@ pub enum RunError {
 
 /// Runs the mock until SIGTERM or ctrl-c.
 ///
-/// Prints `ready http://ADDR` on standard output as soon as it answers.
+/// Prints `ready http://ADDR`, and `https://ADDR` behind it if it has a TLS port, on standard output
+/// as soon as it answers.
 ///
 /// # Errors
 /// If it cannot begin; once it is ready it ends only when it is told to.
@@ -207,8 +230,10 @@ pub enum RunError {
 /// # Cancel safety
 /// Safe: dropped, it closes the port and every connection.
 pub async fn run(args: MockArgs) -> Result<(), RunError> {
-    if !args.listen.ip().is_loopback() && !args.allow_remote {
-        return Err(RunError::Remote(args.listen));
+    for address in [Some(args.listen), args.tls_listen].into_iter().flatten() {
+        if !address.ip().is_loopback() && !args.allow_remote {
+            return Err(RunError::Remote(address));
+        }
     }
     let mut builder = Mock::builder()
         .env(match args.clock {
@@ -231,10 +256,29 @@ pub async fn run(args: MockArgs) -> Result<(), RunError> {
     // Before the ready line: whoever reads it may send a signal at once.
     let end = EndSignals::new()?;
     let server = mock.listen(args.listen).await?;
-    writeln!(io::stdout(), "ready http://{}", server.local_addr())?;
+    let tls_server = match args.tls_listen {
+        Some(address) => Some(mock.listen_tls(address).await?),
+        None => None,
+    };
+    if let Some(path) = args.tls_certificate {
+        let certificate = tls_server.as_ref().and_then(Server::certificate);
+        tokio::fs::write(&path, certificate.unwrap_or_default())
+            .await
+            .map_err(|source| RunError::Certificate { path, source })?;
+    }
+    let mut ready = format!("ready http://{}", server.local_addr());
+    if let Some(server) = &tls_server {
+        ready += &format!(" https://{}", server.local_addr());
+    }
+    writeln!(io::stdout(), "{ready}")?;
     io::stdout().flush()?;
     end.wait().await;
-    server.shutdown().await;
+    let tls_end = async {
+        if let Some(server) = tls_server {
+            server.shutdown().await;
+        }
+    };
+    tokio::join!(server.shutdown(), tls_end);
     Ok(())
 }
 

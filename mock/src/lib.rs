@@ -14,6 +14,10 @@
 //! number, and the region is the one that a request is signed for, unless [`MockBuilder::region`]
 //! gave the mock one.
 //!
+//! [`Mock::listen_tls`] and `--tls-listen ADDR` (`SHARDWISE_MOCK_TLS_LISTEN`) open a port with TLS for
+//! clients that insist on it, under a certificate that the mock makes at start and that
+//! `--tls-certificate FILE` (`SHARDWISE_MOCK_TLS_CERTIFICATE`) writes out for them to trust.
+//!
 //! Its time is that of the [`Env`](shardwise_env::Env) it is given: the machine's, a simulation's,
 //! one that runs faster (`--clock scaled:N`), or one that a test moves by hand.
 //!
@@ -46,6 +50,7 @@ mod mock;
 mod operation;
 mod server;
 mod service;
+mod tls;
 
 pub use crate::auth::KeyPairs;
 pub use crate::body::ResponseBody;

@@ -106,6 +106,31 @@ impl Mock {
         Server::bind(self, address).await
     }
 
+    /// Like [`listen`](Self::listen), with TLS: HTTP/2 or HTTP/1.1 by ALPN, under a certificate that
+    /// is made for this port and that [`Server::certificate`] gives to whoever is to trust it.
+    ///
+    /// # Errors
+    /// If the address cannot be bound.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing listens unless a [`Server`] was returned.
+    ///
+    /// ```
+    /// use shardwise_mock::Mock;
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # runtime.block_on(async {
+    /// let server = Mock::new().listen_tls(([127, 0, 0, 1], 0).into()).await?;
+    /// let pem = server.certificate().unwrap_or_default();
+    /// assert!(pem.starts_with("-----BEGIN CERTIFICATE-----"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn listen_tls(&self, address: SocketAddr) -> Result<Server, ListenError> {
+        Server::bind_tls(self, address).await
+    }
+
     /// Creates a provisioned stream that is ACTIVE at once, whatever the state delay, in the mock's
     /// own account and region.
     ///

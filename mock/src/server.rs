@@ -1,4 +1,5 @@
-//! The backend on a port: HTTP/1.1 and HTTP/2 with prior knowledge.
+//! The backend on a port: HTTP/1.1 and HTTP/2, in the clear (with prior knowledge) or over TLS (by
+//! ALPN).
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,12 +14,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use shardwise_env::{Env, Task};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
+use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
 use crate::mock::Mock;
 use crate::service::MockService;
+use crate::tls::Tls;
 
 /// Connections served at once; more wait to be accepted. Far above what a fleet on one machine
 /// opens, and below the usual limit of open files.
@@ -27,6 +31,9 @@ const MAX_CONNECTIONS: usize = 1024;
 /// How long a connection may take to send a request's head. It bounds what an idle or stalled
 /// client can hold; clients keep idle connections for less.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long a TLS handshake may take: two round trips, and the arithmetic of a slow client.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How much of a request's body an HTTP/2 client may send ahead, in bytes. HTTP/2's own 64 KiB
 /// would make a PutRecords of ten MiB wait for two hundred round trips.
@@ -38,7 +45,7 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
 /// How long accepting pauses after it failed, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The address could not be listened on.
+/// The address could not be listened on, or its TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("could not listen on {address}")]
 pub struct ListenError {
@@ -59,23 +66,42 @@ impl ListenError {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    /// In PEM, if the port speaks TLS.
+    certificate: Option<String>,
     stop: watch::Sender<bool>,
     accepting: Task<()>,
 }
 
 impl Server {
+    /// Listens in the clear.
     pub(crate) async fn bind(mock: &Mock, address: SocketAddr) -> Result<Self, ListenError> {
+        Self::start(mock, address, None).await
+    }
+
+    /// Listens with TLS.
+    pub(crate) async fn bind_tls(mock: &Mock, address: SocketAddr) -> Result<Self, ListenError> {
+        let tls = Tls::new(address.ip()).map_err(|source| ListenError { address, source })?;
+        Self::start(mock, address, Some(tls)).await
+    }
+
+    async fn start(
+        mock: &Mock,
+        address: SocketAddr,
+        tls: Option<Tls>,
+    ) -> Result<Self, ListenError> {
         let failed = |source| ListenError { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let (acceptor, certificate) = tls.map(|tls| (tls.acceptor, tls.certificate)).unzip();
         let (stop, stopped) = watch::channel(false);
         // Sockets live in real time. By a clock that is moved by hours, or that stands still, their
         // time limits would cut off who is not late, or never end.
         let env = Env::system();
         let service = mock.service().on_sockets();
-        let accepting = env.spawn(accept(env.clone(), listener, service, stopped));
+        let accepting = env.spawn(accept(env.clone(), listener, acceptor, service, stopped));
         Ok(Self {
             address,
+            certificate,
             stop,
             accepting,
         })
@@ -85,6 +111,12 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The certificate of a TLS port, in PEM: what a client must be told to trust.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&str> {
+        self.certificate.as_deref()
     }
 
     /// Stops listening, lets requests under way finish (for a few seconds) and closes every
@@ -103,6 +135,7 @@ impl Server {
 async fn accept(
     env: Env,
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     service: MockService,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -114,9 +147,10 @@ async fn accept(
             _ = stopped.changed() => break,
             Some(_) = connections.next() => {}
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => connections.push(env.spawn(serve(
+                Ok((stream, _)) => connections.push(env.spawn(connect(
                     env.clone(),
                     stream,
+                    tls.clone(),
                     service.clone(),
                     stopped.clone(),
                 ))),
@@ -132,15 +166,38 @@ async fn accept(
     let _ = env.timeout(SHUTDOWN_PATIENCE, finish).await;
 }
 
-/// Serves one connection until it closes, stalls or the server stops.
-async fn serve(
+/// Serves one connection, after its handshake if there is one.
+async fn connect(
     env: Env,
     stream: TcpStream,
+    tls: Option<TlsAcceptor>,
     service: MockService,
     mut stopped: watch::Receiver<bool>,
 ) {
     // Answers are written whole: waiting to fill a packet only adds latency.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else {
+        return serve(env, stream, service, stopped).await;
+    };
+    let shaken = tokio::select! {
+        biased;
+        _ = stopped.changed() => return,
+        shaken = env.timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => shaken,
+    };
+    match shaken {
+        Ok(Ok(stream)) => serve(env, stream, service, stopped).await,
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+        Err(error) => tracing::debug!(%error, "TLS handshake took too long"),
+    }
+}
+
+/// Serves one connection until it closes, stalls or the server stops.
+async fn serve(
+    env: Env,
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    service: MockService,
+    mut stopped: watch::Receiver<bool>,
+) {
     let began = Arc::new(AtomicBool::new(false));
     let broken = Arc::new(Notify::new());
     let answer = service_fn({

@@ -125,6 +125,40 @@ proptest! {
     }
 
     #[test]
+    fn no_request_in_cbor_of_any_shape_is_the_mocks_fault(
+        operation in operations(),
+        members in members(values()),
+        bytes in prop::collection::vec(any::<u8>(), 0..4),
+        at in any::<prop::sample::Index>(),
+        spoil in prop::sample::select(vec!["nothing", "insert", "replace", "cut off"]),
+    ) {
+        virtual_time(async {
+            let world = World::with(|builder| builder.shard_limit(100));
+            world.client.create("s", 2).await;
+            let mut body = Vec::new();
+            ciborium::into_writer(&members, &mut body).unwrap();
+            let at = at.index(body.len());
+            match spoil {
+                "insert" => drop(body.splice(at..at, bytes)),
+                "replace" => drop(body.splice(at..body.len().min(at + bytes.len()), bytes)),
+                "cut off" => body.truncate(at),
+                _ => {}
+            }
+            let mut sent = request(operation, body);
+            let cbor = "application/x-amz-cbor-1.1";
+            sent.headers_mut().insert("content-type", cbor.parse().unwrap());
+            let (status, headers, answer) = world.client.send(sent).await;
+            prop_assert!(status.as_u16() < 500, "{operation} {members}: {status} {answer:?}");
+            prop_assert_eq!(&headers["content-type"], cbor);
+            if !answer.is_empty() {
+                let answer: ciborium::Value = ciborium::from_reader(&answer[..]).unwrap();
+                prop_assert!(answer.is_map(), "{operation} {members}: {answer:?}");
+            }
+            Ok(())
+        })?;
+    }
+
+    #[test]
     fn no_bytes_under_any_header_are_the_mocks_fault(
         target in prop_oneof![
             operations().prop_map(|name| format!("Kinesis_20131202.{name}")),

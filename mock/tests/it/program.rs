@@ -2,7 +2,12 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+
+use serde_json::json;
+
+use crate::tls;
 
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shardwise-mock"));
@@ -23,6 +28,8 @@ fn program(arguments: &[&str]) -> Command {
 struct Running {
     child: Child,
     address: String,
+    /// Of the TLS port, if there is one.
+    tls_address: Option<String>,
 }
 
 impl Running {
@@ -31,9 +38,14 @@ impl Running {
         let mut line = String::new();
         let stdout = child.stdout.as_mut().unwrap();
         BufReader::new(stdout).read_line(&mut line).unwrap();
-        let address = line.strip_prefix("ready http://").expect(&line).trim();
+        let ready = line.strip_prefix("ready http://").expect(&line).trim();
+        let (address, tls_address) = match ready.split_once(" https://") {
+            Some((address, tls_address)) => (address, Some(tls_address.to_owned())),
+            None => (ready, None),
+        };
         Self {
             address: address.to_owned(),
+            tls_address,
             child,
         }
     }
@@ -97,10 +109,29 @@ fn every_flag_is_a_variable_too() {
         .env("SHARDWISE_MOCK_SEED", "1")
         .env("SHARDWISE_MOCK_CLOCK", "scaled:60")
         .env("SHARDWISE_MOCK_ALLOW_REMOTE", "true")
-        .env("SHARDWISE_MOCK_CREATE_STREAM", "a:1,b:2");
+        .env("SHARDWISE_MOCK_CREATE_STREAM", "a:1,b:2")
+        .env("SHARDWISE_MOCK_TLS_LISTEN", "127.0.0.1:0");
     let running = Running::start(command);
+    assert!(running.tls_address.is_some());
     let answer = running.list_streams();
     assert!(answer.contains(":123456789012:stream/b"), "{answer}");
+}
+
+#[tokio::test]
+async fn it_speaks_tls_under_the_certificate_that_it_writes_out() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mock.pem");
+    let mut command = program(&["--listen", "127.0.0.1:0", "--create-stream", "a:1"]);
+    command
+        .args(["--tls-listen", "127.0.0.1:0", "--tls-certificate"])
+        .arg(&path);
+    let running = Running::start(command);
+    let certificate = std::fs::read_to_string(&path).unwrap();
+    let address = running.tls_address.as_deref().unwrap().parse().unwrap();
+    let connection = tls::connect(address, &certificate, "localhost", &["h2"]).await;
+    let answer = tls::ask(connection, "ListStreams", json!({})).await;
+    assert_eq!(answer["StreamNames"], json!(["a"]));
+    assert!(running.list_streams().contains(r#""StreamNames":["a"]"#));
+    assert_eq!(running.end_with("-TERM"), (Some(0), String::new()));
 }
 
 #[test]
@@ -134,6 +165,17 @@ fn what_it_cannot_do_it_refuses_before_it_begins() {
     let (code, _, stderr) = failure(&["--listen", "0.0.0.0:0"]);
     assert_eq!(code, Some(1));
     assert!(stderr.contains("--allow-remote"), "{stderr}");
+    let (code, _, stderr) = failure(&["--listen", "127.0.0.1:0", "--tls-listen", "0.0.0.0:0"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("--allow-remote"), "{stderr}");
+    let listen = ["--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0"];
+    let (code, stdout, stderr) = failure(&[&listen[..], &["--tls-certificate", "/"]].concat());
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(
+        stderr.contains("could not write the certificate to /"),
+        "{stderr}"
+    );
     let (code, _, stderr) = failure(&["--shard-limit", "1", "--create-stream", "a:2"]);
     assert_eq!(code, Some(1));
     assert!(stderr.contains("could not create stream a"), "{stderr}");
@@ -141,6 +183,8 @@ fn what_it_cannot_do_it_refuses_before_it_begins() {
         ["--create-stream", "a"],
         ["--create-stream", "a:0"],
         ["--create-stream", "a b:1"],
+        ["--tls-listen", "localhost"],
+        ["--tls-certificate", "mock.pem"],
         ["--account", "1"],
         ["--clock", "manual"],
         ["--clock", "scaled:0"],
