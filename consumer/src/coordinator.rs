@@ -340,7 +340,8 @@ impl<P: RecordProcessor> Coordinator<P> {
         let row = held.claimed().clone();
         let shard_id = row.shard_id.clone();
         if self.shards.contains_key(&shard_id) {
-            // Two claims met, both mine: the task that runs adopts the row at its next write.
+            // Nothing leads here: a take is not begun for a shard that runs, and a child that is there
+            // already is not claimed by its parents' ends. If it did, the shard has one task, not two.
             return;
         }
         if self.is_stopping {

@@ -47,3 +47,10 @@ fn a_lease_that_was_deleted_is_not_made_anew() {
     let outcome = run(Setup::new(59, Duration::from_secs(14 * 60)));
     assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
 }
+
+/// The end of a merge's second parent claimed the child anew, behind the back of the task that held it.
+#[test]
+fn a_merged_child_is_claimed_once() {
+    let outcome = run(Setup::new(74, Duration::from_secs(21 * 60)));
+    assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
+}

@@ -179,7 +179,7 @@ impl LeaseTable {
         now.checked_sub(LATEST_MARGIN).unwrap_or(now)
     }
 
-    /// Creates the lease of a child of `ended`, owned by this worker. None if it is somebody else's.
+    /// Creates the lease of a child of `ended`, owned by this worker. None if it was there already.
     pub(super) async fn create_child(
         &self,
         ended: &ShardId,
@@ -202,12 +202,10 @@ impl LeaseTable {
         lease.hash_key_range = Some(child.hash_key_range);
         match self.attempt(&lease, &Intent::Create).await? {
             (Verdict::Done(row), sent) => Ok(Some(Held::new(self.clone(), *row, sent))),
-            // An earlier try of mine: it is unknown when, so claim it anew.
-            (Verdict::AlreadyDone(row) | Verdict::Again(row), _) => match self.take(&row).await {
-                Ok(held) => Ok(Some(held)),
-                Err(HoldError::Lost(_)) => Ok(None),
-                Err(error) => Err(error),
-            },
+            // Mine, by an earlier try or by the other parent of a merge, whose task may hold it by
+            // now: a second claim would move the counter behind that one's back. If nobody here
+            // holds it, the next look at the table finds that out.
+            (Verdict::AlreadyDone(_) | Verdict::Again(_), _) => Ok(None),
             (Verdict::Lost(_), _) => Ok(None),
         }
     }

@@ -328,15 +328,16 @@ mod ends {
         assert!(bench.rows.row(&shard(1)).unwrap().is_claimed_by(b.me()));
     }
 
+    /// The other parent's task may hold it: a second claim would move the counter behind its back.
     #[tokio::test(start_paused = true)]
-    async fn a_child_of_an_earlier_try_is_claimed_anew() {
+    async fn a_child_that_is_there_is_not_claimed_again() {
         let bench = Bench::new().await;
         let worker = bench.worker("a");
         let held = bench.take(&worker).await;
         bench.rows.replace(claimed(1, worker.me(), 0));
         let children = held.end(&[child(1, &[0])]).await.unwrap();
-        assert_eq!(children.len(), 1);
-        assert_eq!(bench.rows.row(&shard(1)).unwrap().counter, 1);
+        assert!(children.is_empty());
+        assert_eq!(bench.rows.row(&shard(1)).unwrap().counter, 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -356,7 +357,7 @@ mod ends {
         let child = children[0].claimed().clone();
         assert!(!worker.may_start(&child).await.unwrap());
         let other = worker.take(&free(1)).await.unwrap();
-        assert!(other.end(&merged).await.unwrap().len() <= 1);
+        assert!(other.end(&merged).await.unwrap().is_empty());
         assert!(worker.may_start(&child).await.unwrap());
     }
 
