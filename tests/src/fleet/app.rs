@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use shardwise_consumer::{
-    Batch, BoxError, Checkpointer, EndAcked, Position, RecordProcessor, ShardEnd, ShardInfo,
+    Batch, BoxError, Checkpointer, DEFAULT_PROCESSOR_ATTEMPTS, EndAcked, Position, RecordProcessor,
+    ShardEnd, ShardInfo,
 };
 use shardwise_env::Env;
 use shardwise_types::ShardId;
@@ -48,6 +49,8 @@ pub(super) struct App {
     oracle: Oracle,
     env: Env,
     calls: u64,
+    /// Calls that failed since one was accepted.
+    failures: u32,
     /// Whether a witness sees the checkpoints; else the oracle hears of them here.
     witnessed: bool,
     /// Where `Behind` will checkpoint next.
@@ -74,6 +77,7 @@ impl App {
             env,
             witnessed,
             calls: 0,
+            failures: 0,
             behind: None,
         }
     }
@@ -92,10 +96,16 @@ impl App {
             _ => None,
         }
     }
-}
 
-impl RecordProcessor for App {
-    async fn process(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
+    fn counted<T, E>(&mut self, call: Result<T, E>) -> Result<T, E> {
+        match call {
+            Ok(_) => self.failures = 0,
+            Err(_) => self.failures += 1,
+        }
+        call
+    }
+
+    async fn work(&mut self, batch: &Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
         self.calls += 1;
         self.oracle.batch_begins(&self.node, &self.shard);
         if self.style == Style::Slow && self.calls.is_multiple_of(4) {
@@ -119,7 +129,7 @@ impl RecordProcessor for App {
             if self.style == Style::PerRecord {
                 self.env.sleep(Duration::from_millis(2)).await;
             }
-            if let Some(position) = self.checkpoint_at(index, &batch) {
+            if let Some(position) = self.checkpoint_at(index, batch) {
                 checkpointer.checkpoint(&position).await?;
                 if !self.witnessed && self.style != Style::Behind {
                     let checkpoint = Checkpoint::At(place.1, place.2);
@@ -129,9 +139,17 @@ impl RecordProcessor for App {
         }
         Ok(())
     }
+}
+
+impl RecordProcessor for App {
+    async fn process(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        let worked = self.work(&batch, checkpointer).await;
+        self.counted(worked)
+    }
 
     async fn shard_ended(&mut self, end: ShardEnd) -> Result<EndAcked, BoxError> {
-        let acked = end.checkpoint().await?;
+        let acked = end.checkpoint().await;
+        let acked = self.counted(acked)?;
         if !self.witnessed {
             let checkpoint = Checkpoint::ShardEnd;
             self.oracle.told(&self.node, &self.shard, checkpoint);
@@ -140,6 +158,10 @@ impl RecordProcessor for App {
     }
 
     async fn lease_lost(&mut self) {
+        // A worker that gives a shard up because of its processor may fail to say so in the table.
+        if self.failures >= DEFAULT_PROCESSOR_ATTEMPTS {
+            return;
+        }
         self.oracle.lease_lost(&self.worker, &self.shard);
     }
 }

@@ -80,7 +80,7 @@ pub struct Outcome {
     pub violations: Vec<String>,
     /// A hash of every exchange with the service: equal for equal seeds.
     pub trace_hash: u64,
-    /// The last events, to begin the search with.
+    /// The last events before the first violation, to begin the search with; without one, the last.
     pub last_events: Vec<String>,
     /// User records that were acknowledged.
     pub acknowledged: usize,

@@ -99,6 +99,8 @@ struct State {
     judges_losses: bool,
     violations: Vec<String>,
     events: Vec<String>,
+    /// The events before the first violation, once there is one.
+    story: Option<Vec<String>>,
     exchanges: u64,
     trace_hash: u64,
 }
@@ -131,6 +133,7 @@ impl Oracle {
             judges_losses: true,
             violations: Vec::new(),
             events: Vec::new(),
+            story: None,
             exchanges: 0,
             trace_hash: 0xcbf2_9ce4_8422_2325,
         };
@@ -462,7 +465,7 @@ impl Oracle {
         Outcome {
             violations: state.violations.clone(),
             trace_hash: state.trace_hash,
-            last_events: state.events.clone(),
+            last_events: state.story.clone().unwrap_or_else(|| state.events.clone()),
             acknowledged: state.acknowledged,
             failed: state.failed,
             duplicates: state.deliveries - state.delivered.len(),
@@ -472,6 +475,9 @@ impl Oracle {
     }
 
     fn violation(&self, state: &mut State, rule: &str, text: &str) {
+        if state.story.is_none() {
+            state.story = Some(state.events.clone());
+        }
         state
             .violations
             .push(format!("{:>9.3} {rule}: {text}", self.elapsed()));
