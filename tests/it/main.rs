@@ -12,6 +12,7 @@ mod official;
 mod oracle_dynamodb;
 mod oracle_kinesis;
 mod promises;
+mod remote_calls;
 mod signatures;
 mod simulation;
 mod sockets;
