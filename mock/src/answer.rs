@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
+use http_body::Body as _;
 use serde_json::json;
 
 use crate::body::ResponseBody;
@@ -31,7 +32,7 @@ const EXPOSED_HEADERS: &str = "x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-i
 pub(crate) struct Answer {
     status: StatusCode,
     content_type: Option<&'static str>,
-    body: Vec<u8>,
+    body: ResponseBody,
 }
 
 impl Answer {
@@ -40,7 +41,7 @@ impl Answer {
         Self {
             status,
             content_type: None,
-            body: Vec::new(),
+            body: ResponseBody::new(Vec::new()),
         }
     }
 
@@ -48,6 +49,15 @@ impl Answer {
         Self {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
             content_type: Some(content_type),
+            body: ResponseBody::new(body),
+        }
+    }
+
+    /// A success whose body grows while it is read.
+    pub(crate) fn events(body: ResponseBody) -> Self {
+        Self {
+            status: StatusCode::OK,
+            content_type: Some("application/vnd.amazon.eventstream"),
             body,
         }
     }
@@ -82,20 +92,22 @@ impl Answer {
         Self {
             status,
             content_type: None,
-            body: body.into(),
+            body: ResponseBody::new(body.to_owned()),
         }
     }
 
     /// The response to a request with that head.
     pub(crate) fn into_response(self, mock: &Mock, head: &Parts) -> Response<ResponseBody> {
-        let length = self.body.len();
-        let mut response = Response::new(ResponseBody::new(self.body));
+        let length = self.body.size_hint().exact();
+        let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         if let Some(content_type) = self.content_type {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        if let Some(length) = length {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
         insert(headers, header::DATE, http_date(mock.now()));
         insert(headers, REQUEST_ID, mock.ids().uuid());
         headers.insert(MOCK_VERSION, HeaderValue::from_static(VERSION));

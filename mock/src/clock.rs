@@ -59,6 +59,11 @@ impl Clock {
             uptime: self.env.now().saturating_duration_since(self.origin),
         }
     }
+
+    /// Sleeps until the mock has been up for so long.
+    pub(crate) async fn sleep_until(&self, uptime: Duration) {
+        self.env.sleep_until(self.origin + uptime).await;
+    }
 }
 
 fn since_epoch_ms(time: SystemTime) -> u64 {

@@ -13,6 +13,8 @@
 //! Accounts and regions are separate: an access key id of twelve digits is the account of that
 //! number, and the region is the one that a request is signed for, unless [`MockBuilder::region`]
 //! gave the mock one.
+//! SubscribeToShard's answer is a body that grows while it is read, in a test without a socket as
+//! well as over HTTP/1.1 and HTTP/2: a record is pushed as soon as it is stored.
 //!
 //! [`Mock::listen_tls`] and `--tls-listen ADDR` (`SHARDWISE_MOCK_TLS_LISTEN`) open a port with TLS for
 //! clients that insist on it, under a certificate that the mock makes at start and that

@@ -181,6 +181,10 @@ impl Mock {
         &self.0.env
     }
 
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
     pub(crate) fn now(&self) -> Now {
         self.0.clock.now()
     }

@@ -48,18 +48,29 @@ operations! {
         AddTagsToStream = "AddTagsToStream",
         CreateStream = "CreateStream",
         DeleteStream = "DeleteStream",
+        DeleteResourcePolicy = "DeleteResourcePolicy",
+        DeregisterStreamConsumer = "DeregisterStreamConsumer",
         DescribeStream = "DescribeStream",
+        DescribeStreamConsumer = "DescribeStreamConsumer",
         DescribeStreamSummary = "DescribeStreamSummary",
         GetRecords = "GetRecords",
+        GetResourcePolicy = "GetResourcePolicy",
         GetShardIterator = "GetShardIterator",
         ListShards = "ListShards",
+        ListStreamConsumers = "ListStreamConsumers",
         ListStreams = "ListStreams",
+        ListTagsForResource = "ListTagsForResource",
         ListTagsForStream = "ListTagsForStream",
         MergeShards = "MergeShards",
         PutRecord = "PutRecord",
         PutRecords = "PutRecords",
+        PutResourcePolicy = "PutResourcePolicy",
+        RegisterStreamConsumer = "RegisterStreamConsumer",
         RemoveTagsFromStream = "RemoveTagsFromStream",
         SplitShard = "SplitShard",
+        SubscribeToShard = "SubscribeToShard",
+        TagResource = "TagResource",
+        UntagResource = "UntagResource",
     }
     DynamoDb {
         BatchGetItem = "BatchGetItem",
@@ -106,8 +117,14 @@ mod tests {
                 .map(|api| Operation::find(api, operation.name()))
                 .into_iter()
                 .flatten();
-            assert_eq!(found.collect::<Vec<_>>(), [operation]);
+            assert_eq!(found.filter(|found| *found == operation).count(), 1);
         }
         assert_eq!(Operation::find(Api::Kinesis, "GetItem"), None);
+        for (api, operation) in [
+            (Api::Kinesis, Operation::TagResource),
+            (Api::DynamoDb, Operation::DynamoDbTagResource),
+        ] {
+            assert_eq!(Operation::find(api, "TagResource"), Some(operation));
+        }
     }
 }

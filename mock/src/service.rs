@@ -165,6 +165,12 @@ async fn kinesis(
             Some(Effect::Entries(faults)) => Some(&**faults),
             _ => None,
         };
+        if operation == Operation::SubscribeToShard {
+            return match kinesis.subscribe_to_shard(request, encoding, mock.clock()) {
+                Ok(subscription) => Answer::events(ResponseBody::pieces(subscription.messages())),
+                Err(failure) => refuse(&failure),
+            };
+        }
         match kinesis.call(operation, request, encoding, faults, mock.now()) {
             Ok(body) => Answer::new(200, encoding.content_type(), body),
             Err(failure) => refuse(&failure),

@@ -68,7 +68,7 @@ impl Kinesis {
             retention: RETENTION,
             max_record_kib: count(record_kib).unwrap_or(DEFAULT_RECORD_KIB),
         };
-        let tags = initial_tags(tags)?;
+        let tags = initial_tags(tags, "stream")?;
         self.add_stream(name, settings, tags, self.config.state_delay, now)
     }
 
@@ -119,7 +119,7 @@ impl Kinesis {
         let stream = Stream::new(name, arn, id, &self.config.account, settings, now);
         {
             let mut state = stream.lock(now);
-            state.tags = tags;
+            state.attached.tags = tags;
             state.begin(Change::Activate, now, delay);
         }
         entry.insert(Arc::new(stream));

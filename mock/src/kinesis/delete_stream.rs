@@ -12,8 +12,7 @@ use crate::clock::Now;
 
 impl Kinesis {
     pub(super) fn delete_stream(&self, input: Input<'_>, now: Now) -> Result<(), Failure> {
-        // There are no registered consumers yet that it could spare.
-        input.boolean("EnforceConsumerDeletion")?;
+        let enforce_consumer_deletion = input.boolean("EnforceConsumerDeletion")?;
         let stream = StreamRef::read(&input)?;
         input.finish()?;
 
@@ -22,6 +21,15 @@ impl Kinesis {
             let mut state = stream.lock(now);
             if state.status == Status::Deleting {
                 return Err(stream.not_active(state.status));
+            }
+            if !state.consumers.is_empty() && enforce_consumer_deletion != Some(true) {
+                let (account, name) = (&stream.account, &stream.name);
+                return Err(Failure::in_use(format!(
+                    "DeleteStream can’t delete {account}:{name} because there are consumers \
+                     associated with this data stream. To delete {name} anyway, set the \
+                     EnforceConsumerDeletion parameter to true to force the deletion of all the \
+                     consumers that are associated with it."
+                )));
             }
             self.release_shards(state.reserved_shards());
             state.begin(Change::Delete, now, self.config.state_delay);

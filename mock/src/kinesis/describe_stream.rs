@@ -169,7 +169,7 @@ impl Kinesis {
                 common: Common::new(&stream, &state),
                 stream_id: stream.id.clone(),
                 open_shard_count: state.open_shard_count(),
-                consumer_count: 0,
+                consumer_count: state.consumers.len(),
                 warm_throughput,
                 max_record_size_in_kib: state.settings.max_record_kib,
             },

@@ -20,10 +20,10 @@ use super::{Kinesis, rules};
 use crate::clock::Now;
 
 /// Records of one answer, at most and by default.
-const MAX_RECORDS: i64 = 10_000;
+pub(super) const MAX_RECORDS: usize = 10_000;
 
 /// Data and partition keys of one answer, before they are written as base64.
-const MAX_BYTES: usize = 10 * 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 10 * 1024 * 1024;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -39,7 +39,17 @@ pub(crate) struct GetRecordsOutput {
 /// Records with their numbers. They are shared with the shard, so that its lock is held only
 /// while they are found and not while they are written out.
 #[derive(Debug)]
-struct Records(Vec<(Sequence, Record)>);
+pub(super) struct Records(Vec<(Sequence, Record)>);
+
+impl Records {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn last_sequence(&self) -> Option<Sequence> {
+        self.0.last().map(|(sequence, _)| *sequence)
+    }
+}
 
 impl Serialize for Records {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -67,7 +77,7 @@ struct RecordOutput<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct ChildShard {
+pub(super) struct ChildShard {
     shard_id: String,
     parent_shards: Vec<String>,
     hash_key_range: HashKeyRange,
@@ -84,13 +94,52 @@ impl From<&Shard> for ChildShard {
     }
 }
 
+/// What is read from a shard at once.
+pub(super) struct Page {
+    pub(super) records: Records,
+    /// The position behind them.
+    pub(super) next: u64,
+    pub(super) millis_behind_latest: u64,
+    /// Whether the shard is closed and has no more records.
+    pub(super) ends_shard: bool,
+}
+
+impl Page {
+    pub(super) fn read(
+        shard: &Shard,
+        position: u64,
+        limit: usize,
+        max_bytes: usize,
+        now: Now,
+    ) -> Self {
+        let (from, found) = shard.read(position, limit, max_bytes);
+        let records: Vec<(Sequence, Record)> = (from..)
+            .zip(found)
+            .map(|(index, record)| (shard.sequence_of(index, &record), record))
+            .collect();
+        let next = from + u64::try_from(records.len()).unwrap_or_default();
+        let drained = next >= shard.next_index();
+        let millis_behind_latest = match records.last() {
+            // Zero would say that there is nothing more to read.
+            Some((_, last)) if !drained => now.since_ms(last.arrived_ms()).max(1),
+            _ => 0,
+        };
+        Self {
+            records: Records(records),
+            next,
+            millis_behind_latest,
+            ends_shard: drained && !shard.is_open(),
+        }
+    }
+}
+
 impl Kinesis {
     pub(super) fn get_records(
         &self,
         input: Input<'_>,
         now: Now,
     ) -> Result<GetRecordsOutput, Failure> {
-        let limit = input.integer("Limit", 1, MAX_RECORDS)?;
+        let limit = input.integer("Limit", 1, 10_000)?;
         let token = input.required_text("ShardIterator", &rules::SHARD_ITERATOR)?;
         let stream_ref = StreamRef {
             name: None,
@@ -100,7 +149,7 @@ impl Kinesis {
         let dry_run = input.boolean("DryRun")?;
         input.finish()?;
 
-        let limit = usize::try_from(limit.unwrap_or(MAX_RECORDS)).unwrap_or_default();
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok());
         let iterator = self.open_iterator(token, now)?;
         let name = iterator.stream.as_str();
         if !stream_ref.is_empty() && stream_ref.resolve(self)? != name {
@@ -115,33 +164,24 @@ impl Kinesis {
         let shard = state.shard(iterator.shard, now).ok_or_else(not_found)?;
         refuse_dry_run(dry_run)?;
         let position = iterator.index_in(shard);
-        let (from, found) = shard.read(position, limit, MAX_BYTES);
-        let records: Vec<(Sequence, Record)> = (from..)
-            .zip(found)
-            .map(|(index, record)| (shard.sequence_of(index, &record), record))
-            .collect();
-        let next = from + u64::try_from(records.len()).unwrap_or_default();
-        let drained = next >= shard.next_index();
-        let behind = match records.last() {
-            // Zero would say that there is nothing more to read.
-            Some((_, last)) if !drained => now.since_ms(last.arrived_ms()).max(1),
-            _ => 0,
-        };
-        let (next_iterator, child_shards) = if drained && !shard.is_open() {
+        let limit = limit.unwrap_or(MAX_RECORDS);
+        let page = Page::read(shard, position, limit, MAX_BYTES, now);
+        let (next_iterator, child_shards) = if page.ends_shard {
             (None, Some(children(&state, shard)))
         } else {
-            let next = ShardIterator::new(name, shard, next, now);
+            let next = ShardIterator::new(name, shard, page.next, now);
             (Some(self.seal_iterator(&next)), None)
         };
         Ok(GetRecordsOutput {
-            records: Records(records),
+            records: page.records,
             next_shard_iterator: next_iterator,
-            millis_behind_latest: behind,
+            millis_behind_latest: page.millis_behind_latest,
             child_shards,
         })
     }
 }
 
-fn children(state: &State, shard: &Shard) -> Vec<ChildShard> {
+/// The children of a closed shard.
+pub(super) fn children(state: &State, shard: &Shard) -> Vec<ChildShard> {
     state.children(shard.number).map(ChildShard::from).collect()
 }

@@ -22,6 +22,58 @@ pub(crate) struct GetShardIteratorOutput {
     shard_iterator: String,
 }
 
+/// Where a reader begins: a type, and the member that belongs to it.
+#[derive(Debug, Default)]
+pub(super) struct StartingPosition<'r> {
+    kind: &'r str,
+    sequence: Option<&'r str>,
+    timestamp_ms: Option<u64>,
+}
+
+impl<'r> StartingPosition<'r> {
+    /// Reads it from members that GetShardIterator and SubscribeToShard name differently.
+    pub(super) fn read(
+        input: &Input<'r>,
+        kind: &'static str,
+        sequence: &'static str,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            kind: input.required_text(kind, &rules::SHARD_ITERATOR_TYPE)?,
+            sequence: input.text(sequence, &rules::SEQUENCE_NUMBER)?,
+            timestamp_ms: input.timestamp_ms("Timestamp")?,
+        })
+    }
+
+    /// The running index of the first record to be read.
+    pub(super) fn index_in(
+        &self,
+        shard: &Shard,
+        stream: &Stream,
+        now: Now,
+    ) -> Result<u64, Failure> {
+        match (self.kind, self.sequence, self.timestamp_ms) {
+            ("TRIM_HORIZON", None, None) => Ok(shard.oldest_index()),
+            ("LATEST", None, None) => Ok(shard.next_index()),
+            ("AT_SEQUENCE_NUMBER", Some(text), None) => {
+                starting_sequence(text, stream, shard).map(|number| shard.at_sequence(number))
+            }
+            ("AFTER_SEQUENCE_NUMBER", Some(text), None) => {
+                starting_sequence(text, stream, shard).map(|number| shard.after_sequence(number))
+            }
+            ("AT_TIMESTAMP", None, Some(ms)) if ms > now.wall_ms => {
+                Err(Failure::invalid_argument(format!(
+                    "The timestampInMillis parameter cannot be greater than the \
+                     currentTimestampInMillis. timestampInMillis: {ms}, currentTimestampInMillis: \
+                     {}",
+                    now.wall_ms
+                )))
+            }
+            ("AT_TIMESTAMP", None, Some(ms)) => Ok(shard.at_timestamp(ms)),
+            (kind, sequence, timestamp) => Err(wrong_members(kind, sequence, timestamp)),
+        }
+    }
+}
+
 impl Kinesis {
     pub(super) fn get_shard_iterator(
         &self,
@@ -29,9 +81,7 @@ impl Kinesis {
         now: Now,
     ) -> Result<GetShardIteratorOutput, Failure> {
         let id = input.required_text("ShardId", &rules::SHARD_ID)?;
-        let kind = input.required_text("ShardIteratorType", &rules::SHARD_ITERATOR_TYPE)?;
-        let sequence = input.text("StartingSequenceNumber", &rules::SEQUENCE_NUMBER)?;
-        let timestamp = input.timestamp_ms("Timestamp")?;
+        let start = StartingPosition::read(&input, "ShardIteratorType", "StartingSequenceNumber")?;
         let stream_ref = StreamRef::read(&input)?;
         let dry_run = input.boolean("DryRun")?;
         input.finish()?;
@@ -43,28 +93,7 @@ impl Kinesis {
         stream_ref.check(&stream)?;
         let state = stream.lock(now);
         let shard = state.shard(number, now).ok_or_else(not_found)?;
-        let index = match (kind, sequence, timestamp) {
-            ("TRIM_HORIZON", None, None) => shard.oldest_index(),
-            ("LATEST", None, None) => shard.next_index(),
-            ("AT_SEQUENCE_NUMBER", Some(text), None) => {
-                shard.at_sequence(starting_sequence(text, &stream, shard)?)
-            }
-            ("AFTER_SEQUENCE_NUMBER", Some(text), None) => {
-                shard.after_sequence(starting_sequence(text, &stream, shard)?)
-            }
-            ("AT_TIMESTAMP", None, Some(ms)) => {
-                if ms > now.wall_ms {
-                    return Err(Failure::invalid_argument(format!(
-                        "The timestampInMillis parameter cannot be greater than the \
-                         currentTimestampInMillis. timestampInMillis: {ms}, \
-                         currentTimestampInMillis: {}",
-                        now.wall_ms
-                    )));
-                }
-                shard.at_timestamp(ms)
-            }
-            _ => return Err(wrong_members(kind, sequence, timestamp)),
-        };
+        let index = start.index_in(shard, &stream, now)?;
         refuse_dry_run(dry_run)?;
         let iterator = ShardIterator::new(&stream.name, shard, index, now);
         Ok(GetShardIteratorOutput {

@@ -292,6 +292,6 @@ fn read_filter<'r>(input: &Input<'r>) -> Result<Option<ReadFilter<'r>>, Failure>
     }))
 }
 
-fn invalid_token() -> Failure {
+pub(super) fn invalid_token() -> Failure {
     Failure::invalid_argument("Invalid NextToken.")
 }

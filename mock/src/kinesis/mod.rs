@@ -1,4 +1,5 @@
-//! The Kinesis engine: requests in, answers out, no I/O and nothing to await.
+//! The Kinesis engine: requests in, answers out, no I/O and nothing to await, but for the
+//! subscriptions of [`subscribe_to_shard`], which wait for records and for time to pass.
 //!
 //! One file for each operation or small group, each headed by what it does. Around them:
 //! [`encoding`], [`value`] and [`input`] read requests and refuse bad ones, [`stream`] and [`shard`] hold the
@@ -7,11 +8,14 @@
 //! Locks: the map of streams, then one stream, then the account's shard count; never two streams
 //! at once, and none while a request is parsed or an answer is written.
 
+mod attached;
 mod cbor;
+mod consumer;
 mod create_stream;
 mod delete_stream;
 mod describe_stream;
 mod encoding;
+mod event_stream;
 mod failure;
 mod get_records;
 mod get_shard_iterator;
@@ -23,11 +27,15 @@ mod output;
 mod put_record;
 mod put_records;
 mod reshard;
+mod resource_policy;
 mod rules;
 mod sequence;
 mod shard;
 mod stream;
+mod stream_consumers;
 mod stream_ref;
+mod subscribe_to_shard;
+mod tag_resource;
 mod tags;
 mod token;
 mod value;
@@ -102,22 +110,46 @@ impl Kinesis {
             Operation::AddTagsToStream => self.add_tags_to_stream(input, now).map(|()| Vec::new()),
             Operation::CreateStream => self.create_stream(input, now).map(|()| Vec::new()),
             Operation::DeleteStream => self.delete_stream(input, now).map(|()| Vec::new()),
+            Operation::DeleteResourcePolicy => {
+                self.delete_resource_policy(input, now).map(|()| Vec::new())
+            }
+            Operation::DeregisterStreamConsumer => self
+                .deregister_stream_consumer(input, now)
+                .map(|()| Vec::new()),
+            Operation::DescribeStreamConsumer => {
+                encoding.write(&self.describe_stream_consumer(input, now)?)
+            }
             Operation::DescribeStream => encoding.write(&self.describe_stream(input, now)?),
             Operation::DescribeStreamSummary => {
                 encoding.write(&self.describe_stream_summary(input, now)?)
             }
             Operation::GetRecords => encoding.write(&self.get_records(input, now)?),
+            Operation::GetResourcePolicy => encoding.write(&self.get_resource_policy(input, now)?),
             Operation::GetShardIterator => encoding.write(&self.get_shard_iterator(input, now)?),
             Operation::ListShards => encoding.write(&self.list_shards(input, now)?),
+            Operation::ListStreamConsumers => {
+                encoding.write(&self.list_stream_consumers(input, now)?)
+            }
             Operation::ListStreams => encoding.write(&self.list_streams(input, now)?),
+            Operation::ListTagsForResource => {
+                encoding.write(&self.list_tags_for_resource(input, now)?)
+            }
             Operation::ListTagsForStream => encoding.write(&self.list_tags_for_stream(input, now)?),
             Operation::MergeShards => self.merge_shards(input, now).map(|()| Vec::new()),
             Operation::PutRecord => encoding.write(&self.put_record(input, now)?),
             Operation::PutRecords => encoding.write(&self.put_records(input, entry_faults, now)?),
+            Operation::PutResourcePolicy => {
+                self.put_resource_policy(input, now).map(|()| Vec::new())
+            }
+            Operation::RegisterStreamConsumer => {
+                encoding.write(&self.register_stream_consumer(input, now)?)
+            }
             Operation::RemoveTagsFromStream => self
                 .remove_tags_from_stream(input, now)
                 .map(|()| Vec::new()),
             Operation::SplitShard => self.split_shard(input, now).map(|()| Vec::new()),
+            Operation::TagResource => self.tag_resource(input, now).map(|()| Vec::new()),
+            Operation::UntagResource => self.untag_resource(input, now).map(|()| Vec::new()),
             _ => Err(Failure::unknown_operation()),
         }
     }
@@ -155,10 +187,13 @@ impl Kinesis {
         };
         let in_arn = |arn: &str| {
             arn.split_once(":stream/")
-                .is_some_and(|(_, name)| name == stream)
+                .is_some_and(|(_, name)| name.split('/').next() == Some(stream))
         };
         text("StreamName").is_some_and(|name| name == stream)
-            || text("StreamARN").is_some_and(in_arn)
+            || ["StreamARN", "ConsumerARN", "ResourceARN"]
+                .into_iter()
+                .filter_map(text)
+                .any(in_arn)
             || text("ShardIterator")
                 .and_then(|token| self.read_iterator(token))
                 .is_some_and(|iterator| iterator.stream == stream)

@@ -83,6 +83,14 @@ pub(crate) const STREAM_ARN: Text =
     Text::length(1, 2048).pattern(r"arn:aws.*:kinesis:.*:\d{12}:stream/\S+", is_stream_arn);
 pub(crate) const STREAM_ID: Text =
     Text::length(1, 24).pattern("[a-z0-9]{20}-[a-z0-9]{3}", is_stream_id);
+pub(crate) const CONSUMER_NAME: Text = Text::length(1, 128).pattern(NAME, is_name);
+pub(crate) const CONSUMER_ARN: Text = Text::length(1, 2048).pattern(
+    r"^(arn):aws.*:kinesis:.*:\d{12}:.*stream\/[a-zA-Z0-9_.-]+\/consumer\/[a-zA-Z0-9_.-]+:[0-9]+",
+    is_consumer_arn,
+);
+pub(crate) const RESOURCE_ARN: Text =
+    Text::length(1, 2048).pattern(r"arn:aws.*:kinesis:.*:\d{12}:.*stream/\S+", is_resource_arn);
+pub(crate) const POLICY: Text = Text::any();
 pub(crate) const SHARD_ID: Text = Text::length(1, 128).pattern(NAME, is_name);
 pub(crate) const HASH_KEY: Text =
     Text::any().pattern(r"0|([1-9]\d{0,38})", |text| is_number(text, 39));
@@ -143,6 +151,33 @@ fn is_stream_id(text: &str) -> bool {
         .is_some_and(|(left, right)| word(left, 20) && word(right, 3))
 }
 
+/// What stands behind the account in an ARN of Kinesis.
+fn resource_of(arn: &str) -> Option<&str> {
+    let (_, rest) = arn.strip_prefix("arn:aws")?.split_once(":kinesis:")?;
+    let mut parts = rest.splitn(3, ':');
+    let (_region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+    is_account.then_some(resource)
+}
+
+fn is_resource_arn(text: &str) -> bool {
+    resource_of(text)
+        .and_then(|resource| resource.split_once("stream/"))
+        .is_some_and(|(_, name)| !name.is_empty() && !name.contains(char::is_whitespace))
+}
+
+fn is_consumer_arn(text: &str) -> bool {
+    let is_consumer = |consumer: &str| {
+        consumer.rsplit_once(':').is_some_and(|(name, seconds)| {
+            is_name(name) && !seconds.is_empty() && seconds.bytes().all(|b| b.is_ascii_digit())
+        })
+    };
+    resource_of(text)
+        .and_then(|resource| resource.split_once("stream/"))
+        .and_then(|(_, name)| name.split_once("/consumer/"))
+        .is_some_and(|(stream, consumer)| is_name(stream) && is_consumer(consumer))
+}
+
 fn is_stream_arn(text: &str) -> bool {
     let Some((_, rest)) = text
         .strip_prefix("arn:aws")
@@ -196,5 +231,24 @@ mod tests {
         ] {
             assert!(!fits(&STREAM_ARN, bad), "{bad}");
         }
+        let consumer = "arn:aws:kinesis:us-east-1:000000000000:stream/s/consumer/c:1700000000";
+        assert!(fits(&CONSUMER_ARN, consumer));
+        assert!(fits(&RESOURCE_ARN, consumer));
+        assert!(fits(
+            &RESOURCE_ARN,
+            "arn:aws:kinesis:us-east-1:000000000000:stream/s"
+        ));
+        for bad in [
+            "arn:aws:kinesis:us-east-1:000000000000:stream/s",
+            "arn:aws:kinesis:us-east-1:000000000000:stream/s/consumer/c",
+            "arn:aws:kinesis:us-east-1:000000000000:stream/s/consumer/c:1x",
+            "arn:aws:kinesis:us-east-1:000000000000:stream/s/consumer/:1",
+        ] {
+            assert!(!fits(&CONSUMER_ARN, bad), "{bad}");
+        }
+        assert!(!fits(
+            &RESOURCE_ARN,
+            "arn:aws:kinesis:us-east-1:000000000000:table/s"
+        ));
     }
 }

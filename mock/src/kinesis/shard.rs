@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::Notify;
 
 use super::sequence::{LAST_INDEX, Sequence};
 use crate::clock::Now;
@@ -112,6 +113,7 @@ pub(crate) struct Shard {
     records: VecDeque<Record>,
     /// The running index of the first record still kept.
     first: u64,
+    changed: Arc<Notify>,
 }
 
 impl Shard {
@@ -126,7 +128,18 @@ impl Shard {
             closed: None,
             records: VecDeque::new(),
             first: FIRST_INDEX,
+            changed: Arc::default(),
         }
+    }
+
+    /// What wakes the subscriptions to this shard: its waiters are notified of every record, and of
+    /// whatever else may end a subscription or close the shard.
+    pub(crate) fn changed(&self) -> Arc<Notify> {
+        self.changed.clone()
+    }
+
+    pub(crate) fn wake_subscriptions(&self) {
+        self.changed.notify_waiters();
     }
 
     pub(crate) fn created_seconds(&self) -> u64 {
@@ -160,6 +173,13 @@ impl Shard {
         }
     }
 
+    /// A number that lies between the record before that position and the one at it, which may be
+    /// yet to come.
+    pub(crate) fn sequence_before(&self, position: u64, now: Now) -> Sequence {
+        let newest = self.records.back().map_or(0, |record| record.arrived_ms);
+        self.sequence(position.saturating_sub(1), now.wall_ms.max(newest) / 1000)
+    }
+
     /// The sequence number of the record with that running index.
     pub(crate) fn sequence_of(&self, index: u64, record: &Record) -> Sequence {
         self.sequence(index, record.arrived_ms / 1000)
@@ -176,6 +196,7 @@ impl Shard {
         };
         let sequence = self.sequence_of(self.next_index(), &record);
         self.records.push_back(record);
+        self.wake_subscriptions();
         sequence
     }
 

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::attached::Attached;
+use super::consumer::{Consumer, ConsumerId};
 use super::failure::Failure;
 use super::sequence::Sequence;
 use super::shard::{Moment, Payload, Range, Shard, shard_id};
@@ -87,7 +89,9 @@ pub(crate) enum Change {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) settings: Settings,
-    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) attached: Attached,
+    /// By name.
+    pub(crate) consumers: BTreeMap<String, Consumer>,
     pub(crate) status: Status,
     pending: Option<(Moment, Change)>,
     /// Every shard there ever was; the index is the number in the shard's id.
@@ -119,7 +123,8 @@ impl Stream {
             state: Mutex::new(State {
                 reserved: settings.shard_count,
                 settings,
-                tags: BTreeMap::new(),
+                attached: Attached::default(),
+                consumers: BTreeMap::new(),
                 status: Status::Creating,
                 pending: None,
                 shards: Vec::new(),
@@ -178,8 +183,30 @@ impl State {
             wall_ms: now.wall_ms + millis(delay),
             uptime: now.uptime + delay,
         };
+        if let Change::Delete = change {
+            for consumer in self.consumers.values_mut() {
+                consumer.deregister(now, delay);
+            }
+        }
         self.pending = Some((due, change));
+        // Even if nothing falls due yet: they must know when it will.
+        self.wake_subscriptions();
         self.settle(now);
+    }
+
+    /// The uptime at which the change under way falls due.
+    pub(crate) fn change_due(&self) -> Option<Duration> {
+        self.pending.map(|(due, _)| due.uptime)
+    }
+
+    pub(crate) fn wake_subscriptions(&self) {
+        self.shards.iter().for_each(Shard::wake_subscriptions);
+    }
+
+    /// That very consumer, not another one of its name.
+    pub(crate) fn consumer(&mut self, id: &ConsumerId) -> Option<&mut Consumer> {
+        let consumer = self.consumers.get_mut(&id.name)?;
+        (consumer.created_seconds() == id.created_seconds).then_some(consumer)
     }
 
     fn settle(&mut self, now: Now) {
@@ -200,6 +227,7 @@ impl State {
                 }
             }
         }
+        self.consumers.retain(|_, consumer| !consumer.is_gone(now));
         // Retention counts in whole seconds: once a second is enough, however many the requests.
         let second = now.uptime.as_secs();
         if self.trimmed_at != second {

@@ -28,9 +28,18 @@ pub(crate) struct ListTagsForStreamOutput {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Tag {
+pub(super) struct Tag {
     key: String,
     value: String,
+}
+
+impl From<(&String, &String)> for Tag {
+    fn from((key, value): (&String, &String)) -> Self {
+        Self {
+            key: key.clone(),
+            value: value.clone(),
+        }
+    }
 }
 
 impl Kinesis {
@@ -41,21 +50,9 @@ impl Kinesis {
         input.finish()?;
 
         let stream = self.stream(&stream, now)?;
-        let context = || format!("add tags to stream {}", stream.name);
-        check_characters(tags.iter().flat_map(|&(k, v)| [k, v]), || {
-            self.failed_to(&context())
-        })?;
+        let failed = self.failed_to(&format!("add tags to stream {}", stream.name));
         let mut state = stream.lock(now);
-        let new_keys = tags.iter().filter(|(k, _)| !state.tags.contains_key(*k));
-        if state.tags.len() + new_keys.count() > MAX_TAGS {
-            return Err(Failure::invalid_argument(format!(
-                "{} because a given stream cannot have more than {MAX_TAGS} tags associated with \
-                 it.",
-                self.failed_to(&context())
-            )));
-        }
-        state.tags.extend(owned(tags));
-        Ok(())
+        add_tags(&mut state.attached.tags, tags, "stream", &failed)
     }
 
     pub(super) fn remove_tags_from_stream(
@@ -68,12 +65,11 @@ impl Kinesis {
         input.finish()?;
 
         let stream = self.stream(&stream, now)?;
-        check_characters(keys.iter().copied(), || {
-            self.failed_to(&format!("remove tags from stream {}", stream.name))
-        })?;
+        let failed = self.failed_to(&format!("remove tags from stream {}", stream.name));
+        check_characters(keys.iter().copied(), &failed)?;
         let mut state = stream.lock(now);
         for key in keys {
-            state.tags.remove(key);
+            state.attached.tags.remove(key);
         }
         Ok(())
     }
@@ -92,50 +88,58 @@ impl Kinesis {
         let stream = self.stream(&stream, now)?;
         let state = stream.lock(now);
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut rest = state.tags.range::<str, _>((from, Bound::Unbounded));
+        let mut rest = state
+            .attached
+            .tags
+            .range::<str, _>((from, Bound::Unbounded));
         let page = rest.by_ref().take(limit.unwrap_or(MAX_TAGS));
         Ok(ListTagsForStreamOutput {
-            tags: page
-                .map(|(key, value)| Tag {
-                    key: key.clone(),
-                    value: value.clone(),
-                })
-                .collect(),
+            tags: page.map(Tag::from).collect(),
             has_more_tags: rest.next().is_some(),
         })
     }
 
-    fn failed_to(&self, what: &str) -> String {
+    pub(super) fn failed_to(&self, what: &str) -> String {
         format!("Failed to {what} under account {}", self.config.account)
     }
 }
 
-/// The tags of a stream that is being created.
+/// The tags of a stream or another `resource` that is being created.
 pub(super) fn initial_tags(
     tags: Option<Vec<(&str, &str)>>,
+    resource: &str,
 ) -> Result<BTreeMap<String, String>, Failure> {
-    let tags = tags.unwrap_or_default();
-    check_characters(tags.iter().flat_map(|&(k, v)| [k, v]), || {
-        "Failed to create the stream".to_owned()
-    })?;
-    if tags.len() > MAX_TAGS {
-        return Err(Failure::invalid_argument(format!(
-            "Failed to create the stream because a given stream cannot have more than {MAX_TAGS} \
-             tags associated with it."
-        )));
-    }
-    Ok(owned(tags).collect())
+    let mut initial = BTreeMap::new();
+    let failed = format!("Failed to create the {resource}");
+    add_tags(&mut initial, tags.unwrap_or_default(), resource, &failed)?;
+    Ok(initial)
 }
 
-fn owned(tags: Vec<(&str, &str)>) -> impl Iterator<Item = (String, String)> {
-    tags.into_iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+/// Adds tags and overwrites those with the same keys, unless there would then be too many.
+/// `failed` begins the error texts.
+pub(super) fn add_tags(
+    present: &mut BTreeMap<String, String>,
+    tags: Vec<(&str, &str)>,
+    resource: &str,
+    failed: &str,
+) -> Result<(), Failure> {
+    check_characters(tags.iter().flat_map(|&(k, v)| [k, v]), failed)?;
+    let new_keys = tags.iter().filter(|(k, _)| !present.contains_key(*k));
+    if present.len() + new_keys.count() > MAX_TAGS {
+        return Err(Failure::invalid_argument(format!(
+            "{failed} because a given {resource} cannot have more than {MAX_TAGS} tags associated \
+             with it."
+        )));
+    }
+    let owned = tags.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
+    present.extend(owned);
+    Ok(())
 }
 
 /// The service checks twice, and only the first check lets `%` pass.
-fn check_characters<'t>(
+pub(super) fn check_characters<'t>(
     texts: impl Iterator<Item = &'t str>,
-    failed: impl Fn() -> String,
+    failed: &str,
 ) -> Result<(), Failure> {
     let mut percent = false;
     for character in texts.flat_map(str::chars) {
@@ -149,9 +153,8 @@ fn check_characters<'t>(
     }
     if percent {
         return Err(Failure::invalid_argument(format!(
-            "{} because some tags contained illegal characters. The allowed characters are Unicode \
-             letters, white-spaces, '_',',','/','=','+','-','@',':'.",
-            failed()
+            "{failed} because some tags contained illegal characters. The allowed characters are \
+             Unicode letters, white-spaces, '_',',','/','=','+','-','@',':'."
         )));
     }
     Ok(())

@@ -18,6 +18,7 @@ pub(crate) enum Kind {
     ShardIterator,
     ListShards,
     ListStreams,
+    ListStreamConsumers,
 }
 
 /// Seals texts into tokens and opens them again.
@@ -64,6 +65,7 @@ impl Sealer {
             Kind::ShardIterator => 1,
             Kind::ListShards => 2,
             Kind::ListStreams => 3,
+            Kind::ListStreamConsumers => 4,
         };
         Md5::new()
             .chain_update(self.secret)

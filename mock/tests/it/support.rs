@@ -1,5 +1,6 @@
 //! A client that knows nothing but JSON over HTTP.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,7 +10,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
 use shardwise_env::{Env, Node, Simulation};
-use shardwise_mock::{Mock, MockBuilder, MockService};
+use shardwise_mock::{Mock, MockBuilder, MockService, ResponseBody};
 use tower_service::Service as _;
 
 pub(crate) const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 \
@@ -86,6 +87,21 @@ impl Client {
             head.headers,
             body.collect().await.unwrap().to_bytes(),
         )
+    }
+
+    /// Subscribes, and reads on as far as the first event.
+    pub(crate) async fn subscribe(&self, body: Value) -> Events<ResponseBody> {
+        let request = request("SubscribeToShard", body.to_string().into());
+        let response = self.service.clone().call(request).await.unwrap();
+        Events::begin(response).await
+    }
+
+    /// Registers a consumer of the stream and returns its ARN.
+    pub(crate) async fn register(&self, stream: &str, name: &str) -> String {
+        let body = json!({"StreamARN": stream_arn(stream), "ConsumerName": name});
+        let answer = self.ok("RegisterStreamConsumer", body).await;
+        let arn = answer["Consumer"]["ConsumerARN"].as_str();
+        arn.unwrap().to_owned()
     }
 
     pub(crate) async fn post(&self, operation: &str, body: Vec<u8>) -> (StatusCode, Bytes) {
@@ -193,6 +209,116 @@ impl Client {
     }
 }
 
+/// One message of `application/vnd.amazon.eventstream`.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Message {
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) payload: Value,
+}
+
+impl Message {
+    /// The first message in the bytes and how long it is, once it is there as a whole.
+    fn read(bytes: &[u8]) -> Option<(Self, usize)> {
+        let number = |at: usize| {
+            let digits = bytes.get(at..at + 4)?;
+            Some(u32::from_be_bytes(digits.try_into().unwrap()))
+        };
+        let length = usize::try_from(number(0)?).unwrap();
+        let message = bytes.get(..length)?;
+        let head_end = 12 + usize::try_from(number(4)?).unwrap();
+        assert_eq!(number(8), Some(crc32fast::hash(&bytes[..8])));
+        assert_eq!(
+            number(length - 4),
+            Some(crc32fast::hash(&bytes[..length - 4]))
+        );
+        let mut headers = BTreeMap::new();
+        let mut head = &message[12..head_end];
+        while let Some((&name_length, rest)) = head.split_first() {
+            let (name, rest) = rest.split_at(usize::from(name_length));
+            let [string, high, low, rest @ ..] = rest else {
+                panic!("a header without a value");
+            };
+            assert_eq!(*string, 7);
+            let (value, rest) = rest.split_at(usize::from(u16::from_be_bytes([*high, *low])));
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            headers.insert(text(name), text(value));
+            head = rest;
+        }
+        let payload = serde_json::from_slice(&message[head_end..length - 4]).unwrap();
+        Some((Self { headers, payload }, length))
+    }
+}
+
+/// An answer of SubscribeToShard, read message by message.
+pub(crate) struct Events<B> {
+    body: B,
+    unread: Vec<u8>,
+}
+
+impl<B> Events<B>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Debug,
+{
+    pub(crate) async fn begin(response: http::Response<B>) -> Self {
+        assert_eq!(response.status(), StatusCode::OK);
+        let headers = response.headers();
+        assert_eq!(
+            headers["content-type"],
+            "application/vnd.amazon.eventstream"
+        );
+        assert_eq!(headers.get("content-length"), None);
+        let mut events = Self {
+            body: response.into_body(),
+            unread: Vec::new(),
+        };
+        let initial = events.message().await.unwrap();
+        assert_eq!(initial.headers[":message-type"], "event");
+        assert_eq!(initial.headers[":event-type"], "initial-response");
+        assert_eq!(initial.payload, json!({}));
+        events
+    }
+
+    /// The next message, or `None` if there is none any more.
+    pub(crate) async fn message(&mut self) -> Option<Message> {
+        loop {
+            if let Some((message, length)) = Message::read(&self.unread) {
+                self.unread.drain(..length);
+                return Some(message);
+            }
+            let Some(frame) = self.body.frame().await else {
+                assert!(self.unread.is_empty(), "the stream ends within a message");
+                return None;
+            };
+            self.unread.extend(frame.unwrap().into_data().unwrap());
+        }
+    }
+
+    /// The payload of the next message, which must be an event.
+    pub(crate) async fn event(&mut self) -> Value {
+        let message = self.message().await.expect("the stream goes on");
+        assert_eq!(
+            message.headers[":event-type"], "SubscribeToShardEvent",
+            "{message:?}"
+        );
+        assert_eq!(message.headers[":message-type"], "event");
+        assert_eq!(
+            message.headers[":content-type"],
+            "application/x-amz-json-1.1"
+        );
+        message.payload
+    }
+
+    /// Type and text of the next message, which must be an exception and the last one.
+    pub(crate) async fn exception(&mut self) -> (String, String) {
+        let message = self.message().await.expect("the stream goes on");
+        assert_eq!(message.headers[":message-type"], "exception", "{message:?}");
+        assert_eq!(self.message().await, None);
+        let text = message.payload["message"].as_str().unwrap().to_owned();
+        (message.headers[":exception-type"].clone(), text)
+    }
+}
+
 /// A signed request to Kinesis.
 pub(crate) fn request(operation: &str, body: Vec<u8>) -> Request<Full<Bytes>> {
     Request::post("/")
@@ -206,6 +332,10 @@ pub(crate) fn request(operation: &str, body: Vec<u8>) -> Request<Full<Bytes>> {
 
 pub(crate) fn shard_id(number: u32) -> String {
     format!("shardId-{number:012}")
+}
+
+pub(crate) fn stream_arn(name: &str) -> String {
+    format!("arn:aws:kinesis:us-east-1:000000000000:stream/{name}")
 }
 
 pub(crate) fn data(record: &Value) -> Vec<u8> {
