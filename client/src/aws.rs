@@ -15,6 +15,7 @@ use shardwise_env::Env;
 
 use crate::call::Skew;
 use crate::credentials::Cached;
+use crate::encoding::{Choice, Encoding};
 use crate::endpoint::{self, Service};
 use crate::environment;
 use crate::error::{BoxError, ConfigError, ConfigErrorKind};
@@ -45,6 +46,7 @@ struct Inner {
     transport: Arc<dyn Transport>,
     env: Env,
     timeouts: Timeouts,
+    encoding: Choice,
     budget: Budget,
     skew: Skew,
 }
@@ -54,6 +56,9 @@ const IN_PROCESS_REGION: &str = "us-east-1";
 
 /// A host that exists nowhere: an in-process transport looks at the headers only.
 const IN_PROCESS_ENDPOINT: &str = "http://in-process.invalid/";
+
+/// What [`Encoding::Auto`] is in this process: whoever puts a transport in between can read it.
+const IN_PROCESS_ENCODING: Encoding = Encoding::Json;
 
 fn in_process_credentials() -> Credentials {
     Credentials::new("test", "test", None, None, "in process")
@@ -149,6 +154,7 @@ impl Aws {
             transport,
             Env::system(),
             Timeouts::default(),
+            IN_PROCESS_ENCODING,
         )
     }
 
@@ -159,9 +165,11 @@ impl Aws {
         transport: Arc<dyn Transport>,
         env: Env,
         timeouts: Timeouts,
+        encoding: Encoding,
     ) -> Self {
         let credentials = Arc::new(Cached::new(provider, env.clone()));
         let (budget, skew) = (Budget::default(), Skew::default());
+        let encoding = Choice::new(encoding, &endpoints.kinesis);
         let inner = Inner {
             region,
             endpoints,
@@ -169,6 +177,7 @@ impl Aws {
             transport,
             env,
             timeouts,
+            encoding,
             budget,
             skew,
         };
@@ -215,6 +224,10 @@ impl Aws {
         &self.0.credentials
     }
 
+    pub(crate) fn encoding(&self) -> &Choice {
+        &self.0.encoding
+    }
+
     pub(crate) fn budget(&self) -> &Budget {
         &self.0.budget
     }
@@ -245,6 +258,7 @@ pub struct AwsBuilder {
     in_process: bool,
     env: Option<Env>,
     timeouts: Timeouts,
+    encoding: Encoding,
     ca_bundle: Option<PathBuf>,
     profile: Option<String>,
 }
@@ -331,6 +345,12 @@ impl AwsBuilder {
         self
     }
 
+    /// How calls of Kinesis are written; [`Encoding::Auto`] if not given.
+    pub fn encoding(mut self, encoding: Encoding) -> Self {
+        self.encoding = encoding;
+        self
+    }
+
     pub(crate) fn unsupported_profile(mut self, profile: String) -> Self {
         self.profile = Some(profile);
         self
@@ -346,6 +366,9 @@ impl AwsBuilder {
                 .get_or_insert_with(|| IN_PROCESS_REGION.to_owned());
             self.provider
                 .get_or_insert_with(|| SharedCredentialsProvider::new(in_process_credentials()));
+            if self.encoding == Encoding::Auto {
+                self.encoding = IN_PROCESS_ENCODING;
+            }
             if self.endpoints.is_empty() {
                 self = self.endpoint_url(IN_PROCESS_ENDPOINT);
             }
@@ -402,6 +425,7 @@ impl AwsBuilder {
             transport,
             env,
             self.timeouts,
+            self.encoding,
         ))
     }
 }

@@ -1,4 +1,4 @@
-//! One call of a JSON operation: sign, send, judge, wait, again.
+//! One call of an operation: sign, send, judge, wait, again.
 //!
 //! Every Kinesis operation goes through [`call`]. The time limits stand here, so the loops above
 //! need none.
@@ -13,6 +13,7 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 
 use crate::aws::Aws;
+use crate::encoding::Wire;
 use crate::endpoint::Service;
 use crate::error::{BoxError, Error, ErrorKind, Written};
 use crate::retry::{Class, RetryPolicy, class, kind_of_code};
@@ -62,6 +63,8 @@ impl Effect {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) body: Bytes,
+    /// What the body is written in.
+    pub(crate) wire: Wire,
     /// The service's clock, from the `Date` header.
     pub(crate) service_time: Option<SystemTime>,
     pub(crate) request_id: Option<String>,
@@ -106,7 +109,7 @@ pub(crate) async fn call<T>(
     aws: &Aws,
     operation: Operation,
     policy: RetryPolicy,
-    body: Bytes,
+    (wire, body): (Wire, Bytes),
     read: impl Fn(&Answer) -> Result<T, BoxError> + Send + Sync,
 ) -> Result<T, Error>
 where
@@ -117,7 +120,7 @@ where
     let mut mended = false;
     let mut attempts = 1;
     loop {
-        let (error, cured) = match attempt(aws, operation, body.clone()).await {
+        let (error, cured) = match attempt(aws, operation, wire, body.clone()).await {
             Ok(answer) => match read(&answer) {
                 Ok(output) => {
                     aws.budget().succeeded(attempts > 1);
@@ -159,7 +162,12 @@ where
 
 /// Sends the request once. On failure, also says whether something was cured (credentials, clock)
 /// that makes an immediate second try worth it.
-async fn attempt(aws: &Aws, operation: Operation, body: Bytes) -> Result<Answer, (Error, bool)> {
+async fn attempt(
+    aws: &Aws,
+    operation: Operation,
+    wire: Wire,
+    body: Bytes,
+) -> Result<Answer, (Error, bool)> {
     let fail = |kind, written| Error::new(operation.name, kind, written);
     let unknown = operation.effect.written_if_unanswered();
     let credentials = aws
@@ -173,7 +181,7 @@ async fn attempt(aws: &Aws, operation: Operation, body: Bytes) -> Result<Answer,
             )
         })?;
     let signed_at = aws.skew().apply(aws.env().wall_now());
-    let mut request = request(aws, operation, body);
+    let mut request = request(aws, operation, wire, body);
     sign_request(
         &mut request,
         &credentials,
@@ -215,6 +223,8 @@ async fn attempt(aws: &Aws, operation: Operation, body: Bytes) -> Result<Answer,
         }
     };
     let (parts, body) = response.into_parts();
+    aws.encoding().learn(&parts.headers);
+    let wire = Wire::of(&parts.headers).unwrap_or(wire);
     let service_time = date(&parts.headers);
     let request_id = text(&parts.headers, "x-amzn-requestid");
     let describe = |error: Error| {
@@ -238,12 +248,13 @@ async fn attempt(aws: &Aws, operation: Operation, body: Bytes) -> Result<Answer,
     if parts.status.is_success() {
         return Ok(Answer {
             body,
+            wire,
             service_time,
             request_id,
         });
     }
     let status = parts.status.as_u16();
-    let (code, message) = error_body(&parts.headers, &body);
+    let (code, message) = error_body(&parts.headers, wire, &body);
     let kind = kind_of_code(code.as_deref().unwrap_or_default(), status);
     // The service refuses before it writes, but a 5xx may come after.
     let written = if status < 500 { Written::No } else { unknown };
@@ -262,14 +273,14 @@ async fn attempt(aws: &Aws, operation: Operation, body: Bytes) -> Result<Answer,
     Err((error, cured))
 }
 
-fn request(aws: &Aws, operation: Operation, body: Bytes) -> http::Request<Bytes> {
+fn request(aws: &Aws, operation: Operation, wire: Wire, body: Bytes) -> http::Request<Bytes> {
     let mut request = http::Request::new(body);
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = aws.endpoint(Service::Kinesis).clone();
     let headers = request.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
-        HeaderValue::from_static("application/x-amz-json-1.1"),
+        HeaderValue::from_static(wire.content_type()),
     );
     let target = format!("Kinesis_20131202.{}", operation.name);
     if let Ok(target) = HeaderValue::try_from(target) {
@@ -331,7 +342,7 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 
 /// Code and message of an error answer: `__type`, which may carry a namespace before `#`, and
 /// `message` or `Message`. The header `x-amzn-errortype` stands in for a missing code.
-fn error_body(headers: &HeaderMap, body: &[u8]) -> (Option<String>, Option<String>) {
+fn error_body(headers: &HeaderMap, wire: Wire, body: &[u8]) -> (Option<String>, Option<String>) {
     #[derive(Deserialize, Default)]
     struct Wire {
         #[serde(rename = "__type")]
@@ -339,7 +350,7 @@ fn error_body(headers: &HeaderMap, body: &[u8]) -> (Option<String>, Option<Strin
         #[serde(alias = "Message")]
         message: Option<String>,
     }
-    let wire: Wire = serde_json::from_slice(body).unwrap_or_default();
+    let wire: Wire = wire.read(body).unwrap_or_default();
     let code = wire.code.or_else(|| text(headers, "x-amzn-errortype"));
     let code = code.map(|code| {
         let bare = code.rsplit('#').next().unwrap_or_default();
@@ -348,9 +359,9 @@ fn error_body(headers: &HeaderMap, body: &[u8]) -> (Option<String>, Option<Strin
     (code, wire.message)
 }
 
-/// Reads an answer as JSON.
+/// Reads an answer.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T, BoxError> {
-    Ok(serde_json::from_slice(&answer.body)?)
+    answer.wire.read(&answer.body)
 }
 
 /// For operations whose answer says nothing.

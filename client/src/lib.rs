@@ -31,7 +31,9 @@
 
 mod aws;
 mod call;
+mod cbor;
 mod credentials;
+mod encoding;
 mod endpoint;
 mod environment;
 mod error;
@@ -45,6 +47,7 @@ pub use aws_credential_types as credential_types;
 pub use shardwise_env::Env;
 
 pub use crate::aws::{Aws, AwsBuilder, Timeouts};
+pub use crate::encoding::Encoding;
 pub use crate::endpoint::Service;
 pub use crate::error::{ConfigError, ConfigErrorKind, Error, ErrorKind, Written};
 pub use crate::kinesis::{

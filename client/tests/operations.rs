@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use shardwise_client::{
-    Aws, ConfigErrorKind, ErrorKind, IteratorPosition, Kinesis, PutRecordsEntry, ShardFilter,
-    StreamStatus,
+    Aws, ConfigErrorKind, Encoding, ErrorKind, IteratorPosition, Kinesis, PutRecordsEntry,
+    ShardFilter, StreamStatus,
 };
 use shardwise_mock::{Mock, Operation};
 use shardwise_types::{HashKey, HashKeyRange, ShardId, StreamName};
@@ -157,6 +157,17 @@ fn first_id() -> ShardId {
 async fn the_ten_operations_work_in_process() {
     let mock = Mock::new();
     whole_life(&Aws::in_process(mock.service()).kinesis()).await;
+}
+
+#[tokio::test]
+async fn the_ten_operations_work_in_cbor() {
+    let mock = Mock::new();
+    let aws = Aws::builder()
+        .in_process(mock.service())
+        .encoding(Encoding::Cbor)
+        .build()
+        .unwrap();
+    whole_life(&aws.kinesis()).await;
 }
 
 #[tokio::test]

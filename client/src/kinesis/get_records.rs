@@ -3,16 +3,13 @@
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shardwise_types::{HashKeyRange, PartitionKey, SequenceNumber, ShardId};
 
-use super::Kinesis;
 use super::list_shards::{WireHashKeyRange, hash_key_range};
 use super::shard_iterator::ShardIterator;
-use super::stream::time_of_epoch_seconds;
+use super::{Kinesis, wire};
 use crate::call::{self, Answer, Operation};
 use crate::error::{BoxError, Error};
 
@@ -117,9 +114,10 @@ struct Output<'a> {
 struct WireRecord<'a> {
     #[serde(borrow)]
     sequence_number: Cow<'a, str>,
-    approximate_arrival_timestamp: Option<f64>,
-    #[serde(borrow)]
-    data: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "wire::time")]
+    approximate_arrival_timestamp: Option<SystemTime>,
+    #[serde(default, deserialize_with = "wire::data")]
+    data: Bytes,
     partition_key: Option<String>,
 }
 
@@ -168,16 +166,10 @@ fn output(answer: &Answer) -> Result<GetRecordsOutput, BoxError> {
 }
 
 fn record(wire: WireRecord<'_>) -> Result<Record, BoxError> {
-    let data = match &wire.data {
-        Some(text) => Bytes::from(STANDARD.decode(text.as_bytes())?),
-        None => Bytes::new(),
-    };
     Ok(Record {
         sequence_number: wire.sequence_number.parse()?,
-        approximate_arrival_timestamp: wire
-            .approximate_arrival_timestamp
-            .and_then(time_of_epoch_seconds),
-        data,
+        approximate_arrival_timestamp: wire.approximate_arrival_timestamp,
+        data: wire.data,
         partition_key: wire
             .partition_key
             .map(|key| PartitionKey::from_stored(Bytes::from(key)))
@@ -200,10 +192,12 @@ fn child_shard(wire: WireChildShard) -> Result<ChildShard, BoxError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encoding::Wire;
 
     fn read(body: &str) -> Result<GetRecordsOutput, BoxError> {
         output(&Answer {
             body: body.to_owned().into(),
+            wire: Wire::Json,
             service_time: None,
             request_id: None,
         })

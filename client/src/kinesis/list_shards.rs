@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use shardwise_types::{HashKeyRange, Shard, ShardId, StreamName};
 
 use super::Kinesis;
-use super::stream::epoch_seconds;
+use super::wire::Timestamp;
 use crate::call::{self, Answer, Operation};
 use crate::error::{BoxError, Error, ErrorKind};
 
@@ -49,7 +49,7 @@ struct WireFilter {
     #[serde(rename = "Type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    timestamp: Option<f64>,
+    timestamp: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -145,7 +145,7 @@ fn wire_filter(filter: &ShardFilter) -> Option<WireFilter> {
         ShardFilter::AtTrimHorizon => plain("AT_TRIM_HORIZON"),
         ShardFilter::AtTimestamp(time) => Some(WireFilter {
             kind: "AT_TIMESTAMP",
-            timestamp: Some(epoch_seconds(*time)),
+            timestamp: Some(Timestamp(*time)),
         }),
     }
 }

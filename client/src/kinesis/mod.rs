@@ -6,6 +6,7 @@ mod put_records;
 mod reshard;
 mod shard_iterator;
 mod stream;
+mod wire;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -18,6 +19,7 @@ pub use self::shard_iterator::{IteratorPosition, ShardIterator};
 pub use self::stream::{StreamStatus, StreamSummary};
 use crate::aws::Aws;
 use crate::call::{self, Answer, Effect, Operation};
+use crate::encoding::Wire;
 use crate::error::{BoxError, Error};
 use crate::retry::RetryPolicy;
 
@@ -71,13 +73,15 @@ impl Kinesis {
         input: &(impl Serialize + Sync),
         read: impl Fn(&Answer) -> Result<T, BoxError> + Send + Sync,
     ) -> Result<T, Error> {
-        let body = serde_json::to_vec(input).unwrap_or_default();
-        self.send(operation, body.into(), read).await
+        let wire = self.aws.encoding().wire();
+        let body = wire.write(input);
+        self.send(operation, wire, body.into(), read).await
     }
 
     async fn send<T: Send>(
         &self,
         operation: Operation,
+        wire: Wire,
         body: Bytes,
         read: impl Fn(&Answer) -> Result<T, BoxError> + Send + Sync,
     ) -> Result<T, Error> {
@@ -86,7 +90,7 @@ impl Kinesis {
         } else {
             self.control_plane
         };
-        call::call(&self.aws, operation, policy, body, read).await
+        call::call(&self.aws, operation, policy, (wire, body), read).await
     }
 }
 

@@ -3,11 +3,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use shardwise_types::{HashKey, PartitionKey, SequenceNumber, ShardId, StreamName};
 
 use super::Kinesis;
+use super::wire::Blob;
 use crate::call::{self, Answer, Operation};
+use crate::encoding::Wire;
 use crate::error::{BoxError, Error};
 
 const PUT_RECORD: Operation = Operation::puts("PutRecord");
@@ -104,7 +106,35 @@ struct WireResult {
 #[serde(rename_all = "PascalCase")]
 struct PutRecordInput<'a> {
     stream_name: &'a str,
-    data: String,
+    data: Blob<'a>,
+    partition_key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explicit_hash_key: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PutRecordsInput<'a> {
+    stream_name: &'a str,
+    records: Entries<'a>,
+}
+
+struct Entries<'a>(&'a [PutRecordsEntry]);
+
+impl Serialize for Entries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|entry| WireEntry {
+            data: Blob(&entry.data),
+            partition_key: entry.partition_key.as_str(),
+            explicit_hash_key: entry.explicit_hash_key.map(|key| key.to_string()),
+        }))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WireEntry<'a> {
+    data: Blob<'a>,
     partition_key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     explicit_hash_key: Option<String>,
@@ -122,7 +152,7 @@ impl Kinesis {
     ) -> Result<PutSuccess, Error> {
         let input = PutRecordInput {
             stream_name: stream.as_str(),
-            data: STANDARD.encode(&entry.data),
+            data: Blob(&entry.data),
             partition_key: entry.partition_key.as_str(),
             explicit_hash_key: entry.explicit_hash_key.map(|key| key.to_string()),
         };
@@ -149,9 +179,13 @@ impl Kinesis {
         stream: &StreamName,
         entries: &[PutRecordsEntry],
     ) -> Result<Vec<Result<PutSuccess, PutFailure>>, Error> {
-        let body = body(stream, entries);
+        let wire = self.aws.encoding().wire();
+        let body = match wire {
+            Wire::Json => json_body(stream, entries),
+            Wire::Cbor => cbor_body(stream, entries),
+        };
         let count = entries.len();
-        self.send(PUT_RECORDS, body, |answer| results(answer, count))
+        self.send(PUT_RECORDS, wire, body, |answer| results(answer, count))
             .await
     }
 }
@@ -183,9 +217,26 @@ fn result(wire: WireResult) -> Result<Result<PutSuccess, PutFailure>, BoxError> 
 /// Bytes of an entry besides data and partition key: the member names, quotes, a 39-digit hash key.
 const ENTRY_OVERHEAD: usize = 110;
 
-/// Writes the request in one pass into one buffer of about the right size. serde_json would need
-/// the base64 text of each record as a string of its own first.
-fn body(stream: &StreamName, entries: &[PutRecordsEntry]) -> Bytes {
+/// Writes the request in one pass into one buffer of about the right size.
+fn cbor_body(stream: &StreamName, entries: &[PutRecordsEntry]) -> Bytes {
+    let estimate = entries
+        .iter()
+        .map(|entry| entry.size() + ENTRY_OVERHEAD)
+        .sum::<usize>()
+        + 256;
+    let input = PutRecordsInput {
+        stream_name: stream.as_str(),
+        records: Entries(entries),
+    };
+    let mut out = Vec::with_capacity(estimate);
+    let written = input.serialize(&mut minicbor_serde::Serializer::new(&mut out));
+    debug_assert!(written.is_ok(), "writing to a vector cannot fail");
+    out.into()
+}
+
+/// The same in JSON. serde_json would need the base64 text of each record as a string of its own
+/// first.
+fn json_body(stream: &StreamName, entries: &[PutRecordsEntry]) -> Bytes {
     let estimate: usize = entries
         .iter()
         .map(|entry| entry.size() * 4 / 3 + ENTRY_OVERHEAD)
@@ -234,6 +285,7 @@ fn push_json_string(out: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use ciborium::Value as Cbor;
     use proptest::prelude::*;
 
     use super::*;
@@ -254,7 +306,7 @@ mod tests {
                     explicit_hash_key: hash.map(HashKey::new),
                 })
                 .collect();
-            let body = body(&"orders".parse().unwrap(), &entries);
+            let body = json_body(&"orders".parse().unwrap(), &entries);
             let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
             prop_assert_eq!(&json["StreamName"], "orders");
             let records = json["Records"].as_array().unwrap();
@@ -266,12 +318,31 @@ mod tests {
                 let hash = record.get("ExplicitHashKey").map(|key| key.as_str().unwrap().to_owned());
                 prop_assert_eq!(hash, entry.explicit_hash_key.map(|key| key.to_string()));
             }
+
+            let body = cbor_body(&"orders".parse().unwrap(), &entries);
+            let cbor: Cbor = ciborium::from_reader(&body[..]).unwrap();
+            let expected = entries.iter().map(|entry| {
+                let key = entry.partition_key.as_str();
+                let mut record = vec![
+                    ("Data".into(), Cbor::Bytes(entry.data.to_vec())),
+                    ("PartitionKey".into(), key.into()),
+                ];
+                if let Some(hash_key) = entry.explicit_hash_key {
+                    record.push(("ExplicitHashKey".into(), hash_key.to_string().into()));
+                }
+                Cbor::Map(record)
+            });
+            prop_assert_eq!(cbor, Cbor::Map(vec![
+                ("StreamName".into(), "orders".into()),
+                ("Records".into(), Cbor::Array(expected.collect())),
+            ]));
         }
     }
 
     fn answer(body: &str) -> Answer {
         Answer {
             body: body.to_owned().into(),
+            wire: Wire::Json,
             service_time: None,
             request_id: None,
         }

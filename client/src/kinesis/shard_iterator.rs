@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use shardwise_types::{SequenceNumber, ShardId, StreamName};
 
 use super::Kinesis;
-use super::stream::epoch_seconds;
+use super::wire::Timestamp;
 use crate::call::{self, Operation};
 use crate::error::Error;
 
@@ -63,7 +63,7 @@ struct Input<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     starting_sequence_number: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    timestamp: Option<f64>,
+    timestamp: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -92,9 +92,7 @@ impl Kinesis {
             IteratorPosition::AfterSequenceNumber(number) => {
                 ("AFTER_SEQUENCE_NUMBER", Some(number.as_str()), None)
             }
-            IteratorPosition::AtTimestamp(time) => {
-                ("AT_TIMESTAMP", None, Some(epoch_seconds(*time)))
-            }
+            IteratorPosition::AtTimestamp(time) => ("AT_TIMESTAMP", None, Some(Timestamp(*time))),
             IteratorPosition::TrimHorizon => ("TRIM_HORIZON", None, None),
             IteratorPosition::Latest => ("LATEST", None, None),
         };

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use shardwise_types::{StreamArn, StreamName};
 
-use super::Kinesis;
+use super::{Kinesis, wire};
 use crate::call::{self, Operation};
 use crate::error::Error;
 
@@ -81,7 +81,8 @@ struct WireSummary {
     stream_status: String,
     retention_period_hours: Option<u32>,
     open_shard_count: Option<u32>,
-    stream_creation_timestamp: Option<f64>,
+    #[serde(default, deserialize_with = "wire::time")]
+    stream_creation_timestamp: Option<SystemTime>,
     #[serde(rename = "MaxRecordSizeInKiB")]
     max_record_size_in_kib: Option<usize>,
     record_distribution_strategy: Option<String>,
@@ -132,9 +133,7 @@ impl Kinesis {
                 status: status(&wire.stream_status),
                 retention: Duration::from_secs(u64::from(hours) * 3600),
                 open_shard_count: wire.open_shard_count.unwrap_or_default(),
-                created: wire
-                    .stream_creation_timestamp
-                    .and_then(time_of_epoch_seconds),
+                created: wire.stream_creation_timestamp,
                 max_record_bytes: wire.max_record_size_in_kib.map(|kib| kib * 1024),
                 record_distribution_strategy: wire.record_distribution_strategy,
                 service_time: answer.service_time,
@@ -151,52 +150,5 @@ fn status(text: &str) -> StreamStatus {
         "ACTIVE" => StreamStatus::Active,
         "UPDATING" => StreamStatus::Updating,
         _ => StreamStatus::Unknown,
-    }
-}
-
-/// The service writes times as seconds with up to three decimals.
-pub(super) fn time_of_epoch_seconds(seconds: f64) -> Option<SystemTime> {
-    let since_epoch = Duration::try_from_secs_f64(seconds).ok()?;
-    // A double holds milliseconds of our era exactly enough, but not as binary fractions.
-    let millis = u64::try_from((since_epoch + Duration::from_micros(500)).as_millis()).ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
-}
-
-/// The inverse of [`time_of_epoch_seconds`]; times before 1970 are 0.
-pub(super) fn epoch_seconds(time: SystemTime) -> f64 {
-    let since = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "milliseconds of our era are exact in an f64"
-    )]
-    let millis = since.as_millis() as f64;
-    millis / 1000.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_keep_their_milliseconds() {
-        for millis in [
-            0,
-            1,
-            1_767_225_600_123,
-            1_767_225_600_999,
-            1_500_000_000_001,
-        ] {
-            let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-            assert_eq!(
-                time_of_epoch_seconds(epoch_seconds(time)),
-                Some(time),
-                "{millis}"
-            );
-        }
-        assert_eq!(time_of_epoch_seconds(f64::NAN), None);
-        assert_eq!(time_of_epoch_seconds(-1.0), None);
-        assert_eq!(time_of_epoch_seconds(1e300), None);
     }
 }
