@@ -177,7 +177,10 @@ impl Settings {
 
 /// The operations that can leave something in an account that had nothing.
 fn begins_an_account(operation: Operation) -> bool {
-    matches!(operation, Operation::CreateStream | Operation::CreateTable)
+    matches!(
+        operation,
+        Operation::CreateStream | Operation::CreateTable | Operation::UpdateAccountSettings
+    )
 }
 
 fn is_account(access_key_id: &str) -> bool {

@@ -20,6 +20,8 @@
 //! clients that insist on it, under a certificate that the mock makes at start and that
 //! `--tls-certificate FILE` (`SHARDWISE_MOCK_TLS_CERTIFICATE`) writes out for them to trust.
 //!
+//! Where it differs from the service, `DIFFERENCES.md` beside this crate's manifest says.
+//!
 //! Its time is that of the [`Env`](shardwise_env::Env) it is given: the machine's, a simulation's,
 //! one that runs faster (`--clock scaled:N`), or one that a test moves by hand.
 //!

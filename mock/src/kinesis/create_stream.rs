@@ -1,4 +1,5 @@
-//! CreateStream: provisioned and on-demand streams, tags, warm throughput, the record size.
+//! CreateStream: provisioned and on-demand streams, with the tags and settings that a new one may
+//! bring along.
 //!
 //! Not implemented: the limit of five streams in CREATING at once.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html>
@@ -8,9 +9,11 @@ use std::collections::btree_map::Entry;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use super::capacity::read_mode;
 use super::failure::Failure;
 use super::input::Input;
-use super::stream::{Change, Mode, Settings, Stream};
+use super::max_record_size::read_record_kib;
+use super::stream::{Change, Mode, RecordDistributionStrategy, Settings, Stream};
 use super::tags::initial_tags;
 use super::{Kinesis, rules};
 use crate::clock::Now;
@@ -19,57 +22,44 @@ use crate::ids::Ids;
 /// Shards of a new on-demand stream.
 const ON_DEMAND_SHARDS: u32 = 4;
 
-/// Retention of a new stream.
-const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The record limit of a stream that names none, in KiB.
-const DEFAULT_RECORD_KIB: u32 = 1024;
-
 impl Kinesis {
     pub(super) fn create_stream(&self, input: Input<'_>, now: Now) -> Result<(), Failure> {
-        let shard_count = input.integer("ShardCount", 1, i64::MAX)?;
         let name = input.required_text("StreamName", &rules::STREAM_NAME)?;
-        let mode = match input.structure("StreamModeDetails")? {
-            Some(details) => Some(details.required_text("StreamMode", &rules::STREAM_MODE)?),
-            None => None,
-        };
+        let shard_count = input.integer("ShardCount", 1, i64::MAX)?;
+        let mode = read_mode(&input)?;
         let tags = input.texts("Tags", rules::TAGS, rules::TAG_KEY, rules::TAG_VALUE)?;
         let warm_mibps = input.integer("WarmThroughputMiBps", 0, i64::MAX)?;
-        let record_kib = input.integer("MaxRecordSizeInKiB", 1024, 10240)?;
+        let record_kib = read_record_kib(&input)?;
+        let distribution = input.text(
+            "RecordDistributionStrategy",
+            &rules::RECORD_DISTRIBUTION_STRATEGY,
+        )?;
         input.finish()?;
 
-        let count = |number: Option<i64>| number.and_then(|n| u32::try_from(n).ok());
-        let (mode, shard_count) = match (mode, count(shard_count)) {
-            (Some("ON_DEMAND"), None) => {
-                let warm_mibps = count(warm_mibps);
-                let shards = warm_mibps.unwrap_or_default().max(ON_DEMAND_SHARDS);
-                (Mode::OnDemand { warm_mibps }, shards)
-            }
-            (Some("ON_DEMAND"), Some(_)) => {
-                return Err(Failure::invalid_argument(
-                    "ShardCount must not be provided for a stream in ON_DEMAND mode.",
-                ));
-            }
-            _ if warm_mibps.is_some() => {
-                return Err(Failure::invalid_argument(
-                    "WarmThroughputMiBps is only for streams in ON_DEMAND mode.",
-                ));
-            }
-            (_, Some(shards)) => (Mode::Provisioned, shards),
-            (_, None) => {
+        let mode = Mode::new(mode.unwrap_or(Mode::PROVISIONED), warm_mibps)?;
+        let shard_count = shard_count.and_then(|count| u32::try_from(count).ok());
+        let shard_count = match (mode, shard_count) {
+            (Mode::Provisioned, Some(count)) => count,
+            (Mode::Provisioned, None) => {
                 return Err(Failure::invalid_argument(
                     "ShardCount must be provided for a stream in PROVISIONED mode.",
                 ));
             }
+            (Mode::OnDemand { .. }, None) => mode.warm_shards().max(ON_DEMAND_SHARDS),
+            (Mode::OnDemand { .. }, Some(_)) => {
+                return Err(Failure::invalid_argument(
+                    "ShardCount must not be provided for a stream in ON_DEMAND mode.",
+                ));
+            }
         };
-        let settings = Settings {
-            mode,
-            shard_count,
-            retention: RETENTION,
-            max_record_kib: count(record_kib).unwrap_or(DEFAULT_RECORD_KIB),
-        };
+        let mut settings = Settings::new(mode);
+        settings.distribution = RecordDistributionStrategy::new(distribution, mode)?;
+        if let Some(record_kib) = record_kib {
+            settings.max_record_kib = record_kib;
+        }
         let tags = initial_tags(tags, "stream")?;
-        self.add_stream(name, settings, tags, self.config.state_delay, now)
+        let delay = self.config.state_delay;
+        self.add_stream(name, settings, shard_count, tags, delay, now)
     }
 
     /// A provisioned stream that is ACTIVE at once.
@@ -82,19 +72,16 @@ impl Kinesis {
         if shard_count == 0 {
             return Err(Failure::invalid_argument("ShardCount must be at least 1."));
         }
-        let settings = Settings {
-            mode: Mode::Provisioned,
-            shard_count,
-            retention: RETENTION,
-            max_record_kib: DEFAULT_RECORD_KIB,
-        };
-        self.add_stream(name, settings, BTreeMap::new(), Duration::ZERO, now)
+        let settings = Settings::new(Mode::Provisioned);
+        let (tags, delay) = (BTreeMap::new(), Duration::ZERO);
+        self.add_stream(name, settings, shard_count, tags, delay, now)
     }
 
     fn add_stream(
         &self,
         name: &str,
         settings: Settings,
+        shard_count: u32,
         tags: BTreeMap<String, String>,
         delay: Duration,
         now: Now,
@@ -108,7 +95,7 @@ impl Kinesis {
                 return Err(Failure::in_use(format!("{subject} already exists.")));
             }
         };
-        self.reserve_shards(settings.shard_count)?;
+        self.reserve_shards(shard_count)?;
         let arn = format!(
             "arn:aws:kinesis:{}:{}:stream/{name}",
             self.config.region, self.config.account
@@ -120,7 +107,7 @@ impl Kinesis {
         {
             let mut state = stream.lock(now);
             state.attached.tags = tags;
-            state.begin(Change::Activate, now, delay);
+            state.begin(Change::Activate { shard_count }, now, delay);
         }
         entry.insert(Arc::new(stream));
         Ok(())

@@ -3,17 +3,18 @@
 //! A stream can be deleted while it is being created, as in the service.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DeleteStream.html>
 
-use super::Kinesis;
 use super::failure::Failure;
 use super::input::Input;
 use super::stream::{Change, Status};
 use super::stream_ref::StreamRef;
+use super::{Kinesis, rules};
 use crate::clock::Now;
 
 impl Kinesis {
     pub(super) fn delete_stream(&self, input: Input<'_>, now: Now) -> Result<(), Failure> {
+        let name = input.text("StreamName", &rules::STREAM_NAME)?;
         let enforce_consumer_deletion = input.boolean("EnforceConsumerDeletion")?;
-        let stream = StreamRef::read(&input)?;
+        let stream = StreamRef::read(&input, name)?;
         input.finish()?;
 
         let stream = self.stream(&stream, now)?;

@@ -1,13 +1,12 @@
 //! DescribeStream and DescribeStreamSummary.
 //!
-//! Every member of the answers is there except those of later API versions
-//! (RecordDistributionStrategy, ChannelCount); encryption and monitoring cannot be switched on yet
-//! and are told as off.
+//! Every member of the answers is there except QueueCount: there are no queues.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStream.html>
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html>
 
 use serde::Serialize;
 
+use super::capacity::WarmThroughput;
 use super::failure::Failure;
 use super::input::Input;
 use super::output::Timestamp;
@@ -53,6 +52,8 @@ struct StreamDescriptionSummary {
     warm_throughput: Option<WarmThroughput>,
     #[serde(rename = "MaxRecordSizeInKiB")]
     max_record_size_in_kib: u32,
+    channel_count: u32,
+    record_distribution_strategy: &'static str,
 }
 
 /// What both answers tell.
@@ -68,6 +69,8 @@ struct Common {
     stream_creation_timestamp: Timestamp,
     enhanced_monitoring: [EnhancedMetrics; 1],
     encryption_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,16 +90,7 @@ impl From<Mode> for StreamModeDetails {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct EnhancedMetrics {
-    shard_level_metrics: [&'static str; 0],
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct WarmThroughput {
-    #[serde(rename = "TargetMiBps")]
-    target_mibps: u32,
-    #[serde(rename = "CurrentMiBps")]
-    current_mibps: u32,
+    shard_level_metrics: Vec<&'static str>,
 }
 
 impl Common {
@@ -110,9 +104,10 @@ impl Common {
             // The service tells whole seconds.
             stream_creation_timestamp: Timestamp(stream.created_ms / 1000 * 1000),
             enhanced_monitoring: [EnhancedMetrics {
-                shard_level_metrics: [],
+                shard_level_metrics: state.settings.shard_level_metrics.clone(),
             }],
-            encryption_type: "NONE",
+            encryption_type: state.encryption_type().unwrap_or("NONE"),
+            key_id: state.settings.key_id.clone(),
         }
     }
 }
@@ -123,9 +118,10 @@ impl Kinesis {
         input: Input<'_>,
         now: Now,
     ) -> Result<DescribeStreamOutput, Failure> {
+        let name = input.text("StreamName", &rules::STREAM_NAME)?;
         let limit = input.integer("Limit", 1, 10_000)?;
         let after = input.text("ExclusiveStartShardId", &rules::SHARD_ID)?;
-        let stream = StreamRef::read(&input)?;
+        let stream = StreamRef::read(&input, name)?;
         input.finish()?;
 
         let limit = usize::try_from(limit.unwrap_or(DEFAULT_LIMIT)).unwrap_or_default();
@@ -150,28 +146,22 @@ impl Kinesis {
         input: Input<'_>,
         now: Now,
     ) -> Result<DescribeStreamSummaryOutput, Failure> {
-        let stream = StreamRef::read(&input)?;
+        let name = input.text("StreamName", &rules::STREAM_NAME)?;
+        let stream = StreamRef::read(&input, name)?;
         input.finish()?;
 
         let stream = self.stream(&stream, now)?;
         let state = stream.lock(now);
-        let warm_throughput = match state.settings.mode {
-            Mode::OnDemand {
-                warm_mibps: Some(mibps),
-            } => Some(WarmThroughput {
-                target_mibps: mibps,
-                current_mibps: mibps,
-            }),
-            _ => None,
-        };
         Ok(DescribeStreamSummaryOutput {
             stream_description_summary: StreamDescriptionSummary {
                 common: Common::new(&stream, &state),
                 stream_id: stream.id.clone(),
                 open_shard_count: state.open_shard_count(),
                 consumer_count: state.consumers.len(),
-                warm_throughput,
+                warm_throughput: WarmThroughput::of(&state),
                 max_record_size_in_kib: state.settings.max_record_kib,
+                channel_count: 0,
+                record_distribution_strategy: state.settings.distribution.as_str(),
             },
         })
     }

@@ -7,6 +7,7 @@
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 
+use super::encryption::KMS;
 use super::failure::Failure;
 use super::input::Input;
 use super::iterator::ShardIterator;
@@ -60,6 +61,7 @@ impl Serialize for Records {
                 approximate_arrival_timestamp: Timestamp(record.arrived_ms()),
                 data: Blob(record.data()),
                 partition_key: record.partition_key(),
+                encryption_type: record.is_encrypted().then_some(KMS),
             })?;
         }
         list.end()
@@ -72,7 +74,10 @@ struct RecordOutput<'a> {
     sequence_number: Sequence,
     approximate_arrival_timestamp: Timestamp,
     data: Blob<'a>,
-    partition_key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partition_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption_type: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -139,8 +144,8 @@ impl Kinesis {
         input: Input<'_>,
         now: Now,
     ) -> Result<GetRecordsOutput, Failure> {
-        let limit = input.integer("Limit", 1, 10_000)?;
         let token = input.required_text("ShardIterator", &rules::SHARD_ITERATOR)?;
+        let limit = input.integer("Limit", 1, 10_000)?;
         let stream_ref = StreamRef {
             name: None,
             arn: input.text("StreamARN", &rules::STREAM_ARN)?,

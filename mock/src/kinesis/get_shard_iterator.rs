@@ -80,9 +80,10 @@ impl Kinesis {
         input: Input<'_>,
         now: Now,
     ) -> Result<GetShardIteratorOutput, Failure> {
+        let name = input.text("StreamName", &rules::STREAM_NAME)?;
         let id = input.required_text("ShardId", &rules::SHARD_ID)?;
         let start = StartingPosition::read(&input, "ShardIteratorType", "StartingSequenceNumber")?;
-        let stream_ref = StreamRef::read(&input)?;
+        let stream_ref = StreamRef::read(&input, name)?;
         let dry_run = input.boolean("DryRun")?;
         input.finish()?;
 

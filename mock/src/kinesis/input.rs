@@ -77,6 +77,14 @@ impl<'r> Input<'r> {
         Ok(Some(text))
     }
 
+    /// A string as it stands, whatever its constraints.
+    pub(crate) fn unchecked_text(&self, name: &str) -> Option<&'r str> {
+        match find(self.members, name) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
     /// A string that must be there. If it is not, that is noted for [`Input::finish`] and an
     /// empty one stands in until then.
     pub(crate) fn required_text(
@@ -106,9 +114,8 @@ impl<'r> Input<'r> {
             text.chars().count()
         };
         self.check_length(name, length, rule.length, quoted);
-        if !rule.one_of.is_empty() && !rule.one_of.contains(&text) {
-            let set = rule.one_of.join(", ");
-            self.broken(name, &quoted(), &format!("satisfy enum value set: [{set}]"));
+        if !rule.lists(text) {
+            self.broken(name, &quoted(), &rule.must_be_listed());
         }
     }
 
@@ -329,7 +336,7 @@ impl<'r> Input<'r> {
         &self,
         name: &'static str,
         length: Count,
-        text_length: Count,
+        rule: &Text,
     ) -> Result<Vec<&'r str>, Failure> {
         let items = match find(self.members, name) {
             None => {
@@ -350,12 +357,12 @@ impl<'r> Input<'r> {
         }
         let shown = || format!("'[{}]'", texts.join(", "));
         self.check_length(name, texts.len(), length, shown);
-        if !texts.iter().all(|text| text_length.fits(text)) {
+        if !texts.iter().all(|text| rule.fits(text)) {
             self.note(format!(
                 "Value {} at '{}' failed to satisfy constraint: Member must satisfy constraint: {}",
                 shown(),
                 self.path(name),
-                text_length.both()
+                rule.all()
             ));
         }
         Ok(texts)

@@ -122,12 +122,13 @@ impl Kinesis {
         input: Input<'_>,
         now: Now,
     ) -> Result<ListShardsOutput, Failure> {
-        let max_results = input.integer("MaxResults", 1, 10_000)?;
+        let name = input.text("StreamName", &rules::STREAM_NAME)?;
         let token = input.text("NextToken", &rules::NEXT_TOKEN)?;
         let after = input.text("ExclusiveStartShardId", &rules::SHARD_ID)?;
+        let max_results = input.integer("MaxResults", 1, 10_000)?;
         let created = input.timestamp_ms("StreamCreationTimestamp")?;
         let filter = read_filter(&input)?;
-        let stream = StreamRef::read(&input)?;
+        let stream = StreamRef::read(&input, name)?;
         input.finish()?;
 
         let max_results =

@@ -8,13 +8,16 @@
 //! Locks: the map of streams, then one stream, then the account's shard count; never two streams
 //! at once, and none while a request is parsed or an answer is written.
 
+mod account;
 mod attached;
+mod capacity;
 mod cbor;
 mod consumer;
 mod create_stream;
 mod delete_stream;
 mod describe_stream;
 mod encoding;
+mod encryption;
 mod event_stream;
 mod failure;
 mod get_records;
@@ -23,11 +26,15 @@ mod input;
 mod iterator;
 mod list_shards;
 mod list_streams;
+mod max_record_size;
+mod monitoring;
 mod output;
 mod put_record;
 mod put_records;
+mod record_distribution;
 mod reshard;
 mod resource_policy;
+mod retention;
 mod rules;
 mod sequence;
 mod shard;
@@ -38,12 +45,14 @@ mod subscribe_to_shard;
 mod tag_resource;
 mod tags;
 mod token;
+mod update_shard_count;
 mod value;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use self::account::Commitment;
 pub(crate) use self::encoding::Encoding;
 pub(crate) use self::failure::Failure;
 use self::input::{Broken, Input};
@@ -62,6 +71,7 @@ pub(crate) struct Kinesis {
     streams: RwLock<BTreeMap<String, Arc<Stream>>>,
     /// Open shards of the account, those that a change under way will open included.
     shard_count: Mutex<u32>,
+    commitment: Mutex<Option<Commitment>>,
     sealer: Sealer,
     stream_ids: Ids,
 }
@@ -85,11 +95,15 @@ impl Kinesis {
             config,
             streams: RwLock::default(),
             shard_count: Mutex::default(),
+            commitment: Mutex::default(),
         }
     }
 
-    /// Whether there are no streams.
+    /// Whether there are no streams, and no settings of the account.
     pub(crate) fn is_empty(&self, now: Now) -> bool {
+        if self.commitment().is_some() {
+            return false;
+        }
         self.forget_gone(now);
         let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
         streams.is_empty()
@@ -107,15 +121,20 @@ impl Kinesis {
         let broken = Broken::default();
         let input = Input::new(request, encoding, &broken)?;
         match operation {
-            Operation::AddTagsToStream => self.add_tags_to_stream(input, now).map(|()| Vec::new()),
-            Operation::CreateStream => self.create_stream(input, now).map(|()| Vec::new()),
-            Operation::DeleteStream => self.delete_stream(input, now).map(|()| Vec::new()),
-            Operation::DeleteResourcePolicy => {
-                self.delete_resource_policy(input, now).map(|()| Vec::new())
+            Operation::AddTagsToStream => nothing(self.add_tags_to_stream(input, now)),
+            Operation::CreateStream => nothing(self.create_stream(input, now)),
+            Operation::DecreaseStreamRetentionPeriod => {
+                nothing(self.decrease_stream_retention_period(input, now))
             }
-            Operation::DeregisterStreamConsumer => self
-                .deregister_stream_consumer(input, now)
-                .map(|()| Vec::new()),
+            Operation::DeleteResourcePolicy => nothing(self.delete_resource_policy(input, now)),
+            Operation::DeleteStream => nothing(self.delete_stream(input, now)),
+            Operation::DeregisterStreamConsumer => {
+                nothing(self.deregister_stream_consumer(input, now))
+            }
+            Operation::DescribeAccountSettings => {
+                encoding.write(&self.describe_account_settings(now))
+            }
+            Operation::DescribeLimits => encoding.write(&self.describe_limits(now)),
             Operation::DescribeStreamConsumer => {
                 encoding.write(&self.describe_stream_consumer(input, now)?)
             }
@@ -123,9 +142,18 @@ impl Kinesis {
             Operation::DescribeStreamSummary => {
                 encoding.write(&self.describe_stream_summary(input, now)?)
             }
+            Operation::DisableEnhancedMonitoring => {
+                encoding.write(&self.disable_enhanced_monitoring(input, now)?)
+            }
+            Operation::EnableEnhancedMonitoring => {
+                encoding.write(&self.enable_enhanced_monitoring(input, now)?)
+            }
             Operation::GetRecords => encoding.write(&self.get_records(input, now)?),
             Operation::GetResourcePolicy => encoding.write(&self.get_resource_policy(input, now)?),
             Operation::GetShardIterator => encoding.write(&self.get_shard_iterator(input, now)?),
+            Operation::IncreaseStreamRetentionPeriod => {
+                nothing(self.increase_stream_retention_period(input, now))
+            }
             Operation::ListShards => encoding.write(&self.list_shards(input, now)?),
             Operation::ListStreamConsumers => {
                 encoding.write(&self.list_stream_consumers(input, now)?)
@@ -135,21 +163,31 @@ impl Kinesis {
                 encoding.write(&self.list_tags_for_resource(input, now)?)
             }
             Operation::ListTagsForStream => encoding.write(&self.list_tags_for_stream(input, now)?),
-            Operation::MergeShards => self.merge_shards(input, now).map(|()| Vec::new()),
+            Operation::MergeShards => nothing(self.merge_shards(input, now)),
             Operation::PutRecord => encoding.write(&self.put_record(input, now)?),
             Operation::PutRecords => encoding.write(&self.put_records(input, entry_faults, now)?),
-            Operation::PutResourcePolicy => {
-                self.put_resource_policy(input, now).map(|()| Vec::new())
-            }
+            Operation::PutResourcePolicy => nothing(self.put_resource_policy(input, now)),
             Operation::RegisterStreamConsumer => {
                 encoding.write(&self.register_stream_consumer(input, now)?)
             }
-            Operation::RemoveTagsFromStream => self
-                .remove_tags_from_stream(input, now)
-                .map(|()| Vec::new()),
-            Operation::SplitShard => self.split_shard(input, now).map(|()| Vec::new()),
-            Operation::TagResource => self.tag_resource(input, now).map(|()| Vec::new()),
-            Operation::UntagResource => self.untag_resource(input, now).map(|()| Vec::new()),
+            Operation::RemoveTagsFromStream => nothing(self.remove_tags_from_stream(input, now)),
+            Operation::SplitShard => nothing(self.split_shard(input, now)),
+            Operation::StartStreamEncryption => nothing(self.start_stream_encryption(input, now)),
+            Operation::StopStreamEncryption => nothing(self.stop_stream_encryption(input, now)),
+            Operation::TagResource => nothing(self.tag_resource(input, now)),
+            Operation::UntagResource => nothing(self.untag_resource(input, now)),
+            Operation::UpdateAccountSettings => {
+                encoding.write(&self.update_account_settings(input, now)?)
+            }
+            Operation::UpdateMaxRecordSize => nothing(self.update_max_record_size(input, now)),
+            Operation::UpdateShardCount => encoding.write(&self.update_shard_count(input, now)?),
+            Operation::UpdateStreamMode => nothing(self.update_stream_mode(input, now)),
+            Operation::UpdateStreamRecordDistributionStrategy => {
+                nothing(self.update_stream_record_distribution_strategy(input, now))
+            }
+            Operation::UpdateStreamWarmThroughput => {
+                encoding.write(&self.update_stream_warm_throughput(input, now)?)
+            }
             _ => Err(Failure::unknown_operation()),
         }
     }
@@ -232,6 +270,12 @@ impl Kinesis {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn commitment(&self) -> MutexGuard<'_, Option<Commitment>> {
+        self.commitment
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Counts `additional` shards in, or refuses them.
     fn reserve_shards(&self, additional: u32) -> Result<(), Failure> {
         let mut count = self.shard_count();
@@ -256,4 +300,9 @@ impl Kinesis {
         let mut held = self.shard_count();
         *held = held.saturating_sub(count);
     }
+}
+
+/// The empty body of an operation without output.
+fn nothing(done: Result<(), Failure>) -> Result<Vec<u8>, Failure> {
+    done.map(|()| Vec::new())
 }

@@ -22,6 +22,8 @@ use crate::clock::Now;
 pub(crate) struct PutRecordOutput {
     shard_id: String,
     sequence_number: Sequence,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption_type: Option<&'static str>,
 }
 
 /// The members of a record that is to be written.
@@ -32,16 +34,19 @@ pub(super) struct Entry<'r> {
     pub(super) data: Cow<'r, [u8]>,
 }
 
-impl<'r> Entry<'r> {
-    pub(super) fn read(input: &Input<'r>) -> Result<Self, Failure> {
-        Ok(Self {
-            partition_key: input.required_text("PartitionKey", &rules::PARTITION_KEY)?,
-            explicit_hash_key: input.text("ExplicitHashKey", &rules::HASH_KEY)?,
-            data: input.required_blob("Data", rules::DATA_MAX_BYTES)?,
-        })
+/// The partition key of a record; empty without one, where that is allowed.
+pub(super) fn read_partition_key<'r>(
+    input: &Input<'r>,
+    needs_no_key: impl Fn() -> bool,
+) -> Result<&'r str, Failure> {
+    match input.text("PartitionKey", &rules::PARTITION_KEY)? {
+        None if needs_no_key() => Ok(""),
+        key => Ok(input.required("PartitionKey", key)),
     }
+}
 
-    /// Where the record goes: the explicit hash key, or the MD5 of the partition key.
+impl Entry<'_> {
+    /// Where the record goes by itself: the explicit hash key, or the MD5 of the partition key.
     pub(super) fn hash_key(&self) -> Result<u128, Failure> {
         match self.explicit_hash_key {
             Some(text) => text.parse().map_err(|_| {
@@ -87,16 +92,27 @@ impl Kinesis {
         input: Input<'_>,
         now: Now,
     ) -> Result<PutRecordOutput, Failure> {
+        let name = input.text("StreamName", &rules::STREAM_NAME)?;
+        let entry = Entry {
+            data: input.required_blob("Data", rules::DATA_MAX_BYTES)?,
+            partition_key: read_partition_key(&input, || self.needs_no_key(&input, now))?,
+            explicit_hash_key: input.text("ExplicitHashKey", &rules::HASH_KEY)?,
+        };
         let ordering = input.text("SequenceNumberForOrdering", &rules::SEQUENCE_NUMBER)?;
-        let entry = Entry::read(&input)?;
-        let stream = StreamRef::read(&input)?;
+        let stream = StreamRef::read(&input, name)?;
         let dry_run = input.boolean("DryRun")?;
         input.finish()?;
 
         let stream = self.stream(&stream, now)?;
-        let hash_key = entry.hash_key()?;
+        let hash_key = entry.hash_key();
         let payload = entry.payload()?;
         let mut state = stream.lock(now);
+        let hash_key = if state.distributes_itself() {
+            refuse_ordering(ordering)?;
+            state.next_in_turn()
+        } else {
+            hash_key?
+        };
         if !state.is_writable() {
             return Err(stream.not_found());
         }
@@ -111,7 +127,19 @@ impl Kinesis {
         Ok(PutRecordOutput {
             shard_id: shard_id(shard),
             sequence_number,
+            encryption_type: state.encryption_type(),
         })
+    }
+}
+
+/// The service orders nothing among the shards that it chooses itself.
+fn refuse_ordering(ordering: Option<&str>) -> Result<(), Failure> {
+    match ordering {
+        Some(_) => Err(Failure::invalid_argument(
+            "SequenceNumberForOrdering is not supported for streams with the \
+             RecordDistributionStrategy AUTO.",
+        )),
+        None => Ok(()),
     }
 }
 

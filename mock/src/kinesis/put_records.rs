@@ -7,14 +7,14 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::Kinesis;
 use super::failure::Failure;
 use super::input::Input;
-use super::put_record::{Entry, check_size, refuse_dry_run};
+use super::put_record::{Entry, check_size, read_partition_key, refuse_dry_run};
 use super::rules::Count;
 use super::sequence::Sequence;
 use super::shard::{Payload, shard_id};
 use super::stream_ref::StreamRef;
+use super::{Kinesis, rules};
 use crate::clock::Now;
 use crate::fault::EntryFault;
 
@@ -43,6 +43,8 @@ impl fmt::Debug for EntryFaults {
 pub(crate) struct PutRecordsOutput {
     failed_record_count: usize,
     records: Vec<ResultEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption_type: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -69,16 +71,29 @@ impl Kinesis {
     ) -> Result<PutRecordsOutput, Failure> {
         let mut entries: Vec<Entry<'_>> = Vec::new();
         for entry in input.required_structures("Records", Count::new(1, 500), SHOWN_ENTRY)? {
-            entries.push(Entry::read(&entry?)?);
+            let entry = entry?;
+            entries.push(Entry {
+                data: entry.required_blob("Data", rules::DATA_MAX_BYTES)?,
+                explicit_hash_key: entry.text("ExplicitHashKey", &rules::HASH_KEY)?,
+                partition_key: read_partition_key(&entry, || self.needs_no_key(&input, now))?,
+            });
         }
-        let stream = StreamRef::read(&input)?;
+        let name = input.text("StreamName", &rules::STREAM_NAME)?;
+        let stream = StreamRef::read(&input, name)?;
         let dry_run = input.boolean("DryRun")?;
         input.finish()?;
 
         let stream = self.stream(&stream, now)?;
-        let mut records: Vec<(u128, Payload)> = Vec::with_capacity(entries.len());
+        let in_turn = stream.lock(now).distributes_itself();
+        // Of records that the stream places itself the hash keys do not matter.
+        let mut records: Vec<(Option<u128>, Payload)> = Vec::with_capacity(entries.len());
         for entry in entries {
-            records.push((entry.hash_key()?, entry.payload()?));
+            let hash_key = if in_turn {
+                None
+            } else {
+                Some(entry.hash_key()?)
+            };
+            records.push((hash_key, entry.payload()?));
         }
         let bytes: usize = records.iter().map(|(_, payload)| payload.size()).sum();
         if bytes > MAX_BYTES {
@@ -98,6 +113,7 @@ impl Kinesis {
         let mut failed_record_count = 0;
         let mut results = Vec::with_capacity(records.len());
         for (index, (hash_key, payload)) in records.into_iter().enumerate() {
+            let hash_key = hash_key.unwrap_or_else(|| state.next_in_turn());
             if let Some(faults) = faults
                 && (faults.fails)(index)
             {
@@ -117,6 +133,7 @@ impl Kinesis {
         Ok(PutRecordsOutput {
             failed_record_count,
             records: results,
+            encryption_type: state.encryption_type(),
         })
     }
 

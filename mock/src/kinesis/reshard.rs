@@ -15,9 +15,10 @@ use crate::clock::Now;
 
 impl Kinesis {
     pub(super) fn split_shard(&self, input: Input<'_>, now: Now) -> Result<(), Failure> {
+        let name = input.text("StreamName", &rules::STREAM_NAME)?;
         let id = input.required_text("ShardToSplit", &rules::SHARD_ID)?;
         let key = input.required_text("NewStartingHashKey", &rules::HASH_KEY)?;
-        let stream = StreamRef::read(&input)?;
+        let stream = StreamRef::read(&input, name)?;
         input.finish()?;
 
         let stream = self.stream(&stream, now)?;
@@ -48,9 +49,10 @@ impl Kinesis {
     }
 
     pub(super) fn merge_shards(&self, input: Input<'_>, now: Now) -> Result<(), Failure> {
+        let name = input.text("StreamName", &rules::STREAM_NAME)?;
         let first = input.required_text("ShardToMerge", &rules::SHARD_ID)?;
         let second = input.required_text("AdjacentShardToMerge", &rules::SHARD_ID)?;
-        let stream = StreamRef::read(&input)?;
+        let stream = StreamRef::read(&input, name)?;
         input.finish()?;
 
         let stream = self.stream(&stream, now)?;
@@ -95,7 +97,8 @@ fn index(shard: &Shard) -> usize {
     usize::try_from(shard.number).unwrap_or(usize::MAX)
 }
 
-fn check_active(state: &State, stream: &Stream) -> Result<(), Failure> {
+/// Refuses a change of a stream that another change, or its deletion, has not left yet.
+pub(super) fn check_active(state: &State, stream: &Stream) -> Result<(), Failure> {
     if state.status == Status::Active {
         Ok(())
     } else {
@@ -117,7 +120,7 @@ fn check_open(shard: &Shard, stream: &Stream) -> Result<(), Failure> {
 }
 
 /// The service reshards on-demand streams itself and lets nobody else do it.
-fn refuse_on_demand(state: &State) -> Result<(), Failure> {
+pub(super) fn refuse_on_demand(state: &State) -> Result<(), Failure> {
     match state.settings.mode {
         Mode::Provisioned => Ok(()),
         Mode::OnDemand { .. } => Err(Failure::validation(

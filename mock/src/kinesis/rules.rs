@@ -74,6 +74,30 @@ impl Text {
             ..Self::any()
         }
     }
+
+    /// Whether a text is one of the values, where only some will do.
+    pub(crate) fn lists(&self, text: &str) -> bool {
+        self.one_of.is_empty() || self.one_of.contains(&text)
+    }
+
+    /// What the service says of a text that is not.
+    pub(crate) fn must_be_listed(&self) -> String {
+        format!("satisfy enum value set: [{}]", self.one_of.join(", "))
+    }
+
+    /// Whether an item of a list is as it must be. Items have a length or values, never a pattern.
+    pub(crate) fn fits(&self, text: &str) -> bool {
+        self.length.fits(text) && self.lists(text)
+    }
+
+    /// What the service tells of the items of a list.
+    pub(crate) fn all(&self) -> String {
+        if self.one_of.is_empty() {
+            self.length.both()
+        } else {
+            format!("[Member must {}]", self.must_be_listed())
+        }
+    }
 }
 
 const NAME: &str = "[a-zA-Z0-9_.-]+";
@@ -115,6 +139,22 @@ pub(crate) const SHARD_FILTER_TYPE: Text = Text::one_of(&[
     "AT_TIMESTAMP",
     "FROM_TIMESTAMP",
 ]);
+
+pub(crate) const SCALING_TYPE: Text = Text::one_of(&["UNIFORM_SCALING"]);
+pub(crate) const ENCRYPTION_TYPE: Text = Text::one_of(&["NONE", "KMS"]);
+pub(crate) const KEY_ID: Text = Text::length(1, 2048);
+pub(crate) const METRIC: Text = Text::one_of(&[
+    "IncomingBytes",
+    "IncomingRecords",
+    "OutgoingBytes",
+    "OutgoingRecords",
+    "WriteProvisionedThroughputExceeded",
+    "ReadProvisionedThroughputExceeded",
+    "IteratorAgeMilliseconds",
+    "ALL",
+]);
+pub(crate) const COMMITMENT_STATUS: Text = Text::one_of(&["ENABLED", "DISABLED"]);
+pub(crate) const RECORD_DISTRIBUTION_STRATEGY: Text = Text::one_of(&["AUTO", "USER_PARTITION_KEY"]);
 
 /// Tags of one call; the limit per stream is lower and is checked against the stream.
 pub(crate) const TAGS: Count = Count::new(1, 200);

@@ -25,13 +25,22 @@ pub(crate) struct Record {
     arrived_ms: u64,
     /// When it arrived, in whole seconds of the mock's uptime: what retention goes by.
     uptime_seconds: u32,
+    /// Zero without a key: no key is empty.
     key_length: u16,
+    is_encrypted: bool,
 }
 
 impl Record {
-    pub(crate) fn partition_key(&self) -> &str {
+    /// The partition key; none where the service placed the record and the writer gave none.
+    pub(crate) fn partition_key(&self) -> Option<&str> {
         let (key, _) = self.split();
-        std::str::from_utf8(key).unwrap_or_default()
+        let key = std::str::from_utf8(key).unwrap_or_default();
+        (!key.is_empty()).then_some(key)
+    }
+
+    /// Whether the stream was encrypted when the record came.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 
     pub(crate) fn data(&self) -> &[u8] {
@@ -60,7 +69,7 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
-    /// `None` if the key is too long for any record.
+    /// A record without a key has an empty one. `None` if the key is too long for any record.
     pub(crate) fn new(partition_key: &str, data: &[u8]) -> Option<Self> {
         Some(Self {
             key_length: u16::try_from(partition_key.len()).ok()?,
@@ -185,7 +194,7 @@ impl Shard {
         self.sequence(index, record.arrived_ms / 1000)
     }
 
-    pub(crate) fn append(&mut self, payload: Payload, now: Now) -> Sequence {
+    pub(crate) fn append(&mut self, payload: Payload, is_encrypted: bool, now: Now) -> Sequence {
         // A wall clock that was set back must not put a later record before an earlier one.
         let newest = self.records.back().map_or(0, |record| record.arrived_ms);
         let record = Record {
@@ -193,6 +202,7 @@ impl Shard {
             arrived_ms: now.wall_ms.max(newest),
             uptime_seconds: u32::try_from(now.uptime.as_secs()).unwrap_or(u32::MAX),
             key_length: payload.key_length,
+            is_encrypted,
         };
         let sequence = self.sequence_of(self.next_index(), &record);
         self.records.push_back(record);
@@ -372,7 +382,7 @@ mod tests {
         let mut shard = Shard::new(0, range, NOW.into(), NOW.wall_seconds());
         for &size in sizes {
             let payload = Payload::new("k", &vec![0; size - 1]).unwrap();
-            shard.append(payload, NOW);
+            shard.append(payload, false, NOW);
         }
         shard
     }

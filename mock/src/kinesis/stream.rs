@@ -53,27 +53,72 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    pub(crate) const PROVISIONED: &'static str = "PROVISIONED";
+    pub(crate) const ON_DEMAND: &'static str = "ON_DEMAND";
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            Self::Provisioned => "PROVISIONED",
-            Self::OnDemand { .. } => "ON_DEMAND",
+            Self::Provisioned => Self::PROVISIONED,
+            Self::OnDemand { .. } => Self::ON_DEMAND,
         }
     }
 }
 
-/// The settings of a stream.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    pub(crate) mode: Mode,
-    pub(crate) shard_count: u32,
-    pub(crate) retention: Duration,
-    pub(crate) max_record_kib: u32,
+/// Who decides which shard takes a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RecordDistributionStrategy {
+    Auto,
+    UserPartitionKey,
 }
 
-/// A change of the shards, or of the whole stream, that is under way.
-#[derive(Debug, Clone, Copy)]
+impl RecordDistributionStrategy {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "AUTO",
+            Self::UserPartitionKey => "USER_PARTITION_KEY",
+        }
+    }
+}
+
+/// Retention of a new stream.
+const DEFAULT_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The record limit of a stream that names none, in KiB.
+const DEFAULT_RECORD_KIB: u32 = 1024;
+
+/// The settings of a stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) mode: Mode,
+    pub(crate) retention: Duration,
+    pub(crate) max_record_kib: u32,
+    pub(crate) distribution: RecordDistributionStrategy,
+    /// The KMS key that records are encrypted with; none if they are not.
+    pub(crate) key_id: Option<String>,
+    /// The metrics of enhanced monitoring, in the order in which they are told.
+    pub(crate) shard_level_metrics: Vec<&'static str>,
+}
+
+impl Settings {
+    /// Those of a new stream.
+    pub(crate) fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            retention: DEFAULT_RETENTION,
+            max_record_kib: DEFAULT_RECORD_KIB,
+            distribution: RecordDistributionStrategy::UserPartitionKey,
+            key_id: None,
+            shard_level_metrics: Vec::new(),
+        }
+    }
+}
+
+/// A change of the shards, of the settings, or of the whole stream, that is under way.
+#[derive(Debug, Clone)]
 pub(crate) enum Change {
-    Activate,
+    Activate {
+        shard_count: u32,
+    },
     /// The upper child begins at this hash key.
     Split {
         parent: usize,
@@ -83,7 +128,22 @@ pub(crate) enum Change {
         lower: usize,
         upper: usize,
     },
+    /// Other settings, and so many open shards of equal size if a number is named.
+    Update {
+        settings: Box<Settings>,
+        shard_count: Option<u32>,
+    },
     Delete,
+}
+
+impl Change {
+    /// Other settings and the same shards.
+    pub(crate) fn settings(settings: Settings) -> Self {
+        Self::Update {
+            settings: Box::new(settings),
+            shard_count: None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -100,8 +160,11 @@ pub(crate) struct State {
     open: Vec<usize>,
     /// How many shards count against the account's limit: those that are open, or soon will be.
     reserved: u32,
-    /// The uptime, in seconds, at which expired records were last dropped.
-    trimmed_at: u64,
+    /// The uptime, in seconds, at which expired records were last dropped; none since the
+    /// retention may have changed.
+    trimmed_at: Option<u64>,
+    /// How many records the service placed itself.
+    placed: usize,
     gone: bool,
 }
 
@@ -121,7 +184,7 @@ impl Stream {
             account: account.to_owned(),
             created_ms: now.wall_ms,
             state: Mutex::new(State {
-                reserved: settings.shard_count,
+                reserved: 0,
                 settings,
                 attached: Attached::default(),
                 consumers: BTreeMap::new(),
@@ -129,7 +192,8 @@ impl Stream {
                 pending: None,
                 shards: Vec::new(),
                 open: Vec::new(),
-                trimmed_at: 0,
+                trimmed_at: None,
+                placed: 0,
                 gone: false,
             }),
         }
@@ -174,7 +238,10 @@ impl State {
     /// Begins a change that takes `delay`.
     pub(crate) fn begin(&mut self, change: Change, now: Now, delay: Duration) {
         (self.status, self.reserved) = match change {
-            Change::Activate => (Status::Creating, self.reserved),
+            Change::Activate { shard_count } => (Status::Creating, shard_count),
+            Change::Update { shard_count, .. } => {
+                (Status::Updating, shard_count.unwrap_or(self.reserved))
+            }
             Change::Split { .. } => (Status::Updating, self.reserved + 1),
             Change::Merge { .. } => (Status::Updating, self.reserved - 1),
             Change::Delete => (Status::Deleting, 0),
@@ -196,7 +263,7 @@ impl State {
 
     /// The uptime at which the change under way falls due.
     pub(crate) fn change_due(&self) -> Option<Duration> {
-        self.pending.map(|(due, _)| due.uptime)
+        self.pending.as_ref().map(|(due, _)| due.uptime)
     }
 
     pub(crate) fn wake_subscriptions(&self) {
@@ -210,15 +277,25 @@ impl State {
     }
 
     fn settle(&mut self, now: Now) {
-        if let Some((due, change)) = self.pending
-            && due.uptime <= now.uptime
-        {
-            self.pending = None;
+        let is_due = |(due, _): &mut (Moment, Change)| due.uptime <= now.uptime;
+        if let Some((due, change)) = self.pending.take_if(is_due) {
             self.status = Status::Active;
             match change {
-                Change::Activate => self.create_shards(due),
-                Change::Split { parent, at } => self.split(parent, at, due),
+                Change::Activate { shard_count } => self.create_shards(shard_count, due),
+                Change::Split { parent, at } => {
+                    self.split(parent, at, due);
+                }
                 Change::Merge { lower, upper } => self.merge(lower, upper, due),
+                Change::Update {
+                    settings,
+                    shard_count,
+                } => {
+                    self.settings = *settings;
+                    self.trimmed_at = None;
+                    if let Some(count) = shard_count {
+                        self.scale(count, due);
+                    }
+                }
                 Change::Delete => {
                     self.gone = true;
                     self.status = Status::Deleting;
@@ -230,8 +307,8 @@ impl State {
         self.consumers.retain(|_, consumer| !consumer.is_gone(now));
         // Retention counts in whole seconds: once a second is enough, however many the requests.
         let second = now.uptime.as_secs();
-        if self.trimmed_at != second {
-            self.trimmed_at = second;
+        if self.trimmed_at != Some(second) {
+            self.trimmed_at = Some(second);
             let retention = self.settings.retention;
             for shard in &mut self.shards {
                 shard.trim(now, retention);
@@ -239,8 +316,7 @@ impl State {
         }
     }
 
-    fn create_shards(&mut self, at: Moment) {
-        let count = self.settings.shard_count;
+    fn create_shards(&mut self, count: u32, at: Moment) {
         for number in 0..count {
             let range = even_range(number, count);
             self.shards
@@ -249,7 +325,8 @@ impl State {
         self.open = (0..self.shards.len()).collect();
     }
 
-    fn split(&mut self, parent: usize, at: u128, moment: Moment) {
+    /// Closes a shard and puts two children in its place, the lower one first.
+    pub(super) fn split(&mut self, parent: usize, at: u128, moment: Moment) -> [usize; 2] {
         let Range { start, end } = self.shards[parent].range;
         let place = self
             .open
@@ -260,9 +337,11 @@ impl State {
         let children = [lower, upper].map(|range| self.add_child(range, parents, moment));
         self.shards[parent].closed = Some(moment);
         self.open.splice(place..=place, children);
+        children
     }
 
-    fn merge(&mut self, lower: usize, upper: usize, moment: Moment) {
+    /// Closes two neighbours and puts one child in their place.
+    pub(super) fn merge(&mut self, lower: usize, upper: usize, moment: Moment) {
         let range = Range {
             start: self.shards[lower].range.start,
             end: self.shards[upper].range.end,
@@ -313,6 +392,18 @@ impl State {
         Some(&self.shards[self.owner_index(hash_key)?])
     }
 
+    /// A hash key of the open shard whose turn it is: where the service places a record itself.
+    pub(crate) fn next_in_turn(&mut self) -> u128 {
+        let turn = self.placed.checked_rem(self.open.len()).unwrap_or_default();
+        self.placed = self.placed.wrapping_add(1);
+        let index = self.open.get(turn).copied();
+        index.map_or(0, |index| self.shards[index].range.start)
+    }
+
+    pub(crate) fn distributes_itself(&self) -> bool {
+        self.settings.distribution == RecordDistributionStrategy::Auto
+    }
+
     /// Stores a record in the shard that owns the hash key.
     pub(crate) fn append(
         &mut self,
@@ -321,8 +412,9 @@ impl State {
         now: Now,
     ) -> Option<(u32, Sequence)> {
         let index = self.owner_index(hash_key)?;
+        let is_encrypted = self.settings.key_id.is_some();
         let shard = &mut self.shards[index];
-        Some((shard.number, shard.append(payload, now)))
+        Some((shard.number, shard.append(payload, is_encrypted, now)))
     }
 
     /// The shards that are still told: all but those closed longer ago than the retention period.
@@ -343,6 +435,25 @@ impl State {
         self.open.len()
     }
 
+    /// The indexes and ranges of the open shards, in the order of the ranges.
+    pub(super) fn open_ranges(&self) -> impl Iterator<Item = (usize, Range)> {
+        self.open
+            .iter()
+            .map(|&index| (index, self.shards[index].range))
+    }
+
+    /// The indexes of the open shards that lie in a range, in the order of their ranges.
+    pub(super) fn open_within(&self, range: Range) -> Vec<usize> {
+        let first = self
+            .open
+            .partition_point(|&index| self.shards[index].range.start < range.start);
+        self.open[first..]
+            .iter()
+            .copied()
+            .take_while(|&index| self.shards[index].range.end <= range.end)
+            .collect()
+    }
+
     /// The shards that came out of this one.
     pub(crate) fn children(&self, number: u32) -> impl Iterator<Item = &Shard> {
         self.shards.iter().filter(move |shard| {
@@ -359,7 +470,7 @@ impl State {
 
 /// The range of one of `count` equal shards: floor(2^128 / count) hash keys each, and the last one
 /// goes on to the end.
-fn even_range(number: u32, count: u32) -> Range {
+pub(super) fn even_range(number: u32, count: u32) -> Range {
     let count = u128::from(count.max(1));
     let number = u128::from(number);
     // 2^128 itself does not fit: divide what does and correct for the one that is missing.
@@ -393,15 +504,10 @@ mod tests {
             wall_ms: 5_000,
             uptime: Duration::ZERO,
         };
-        let settings = Settings {
-            mode: Mode::Provisioned,
-            shard_count: 1,
-            retention: Duration::MAX,
-            max_record_kib: 1024,
-        };
+        let settings = Settings::new(Mode::Provisioned);
         let stream = Stream::new("s", String::new(), String::new(), "", settings, now);
         let mut state = stream.lock(now);
-        state.begin(Change::Activate, now, Duration::ZERO);
+        state.begin(Change::Activate { shard_count: 1 }, now, Duration::ZERO);
         for (parent, at) in [(0, 1 << 100), (2, 1 << 101)] {
             state.begin(Change::Split { parent, at }, now, Duration::ZERO);
         }

@@ -21,10 +21,21 @@ pub(crate) struct StreamRef<'r> {
 }
 
 impl<'r> StreamRef<'r> {
-    pub(crate) fn read(input: &Input<'r>) -> Result<Self, Failure> {
+    /// StreamARN and StreamId, beside the StreamName that was read before: the model has the name
+    /// at the beginning and these at the end, and broken constraints are told in its order.
+    pub(crate) fn read(input: &Input<'r>, name: Option<&'r str>) -> Result<Self, Failure> {
         Ok(Self {
-            name: input.text("StreamName", &rules::STREAM_NAME)?,
+            name,
             arn: input.text("StreamARN", &rules::STREAM_ARN)?,
+            id: input.text("StreamId", &rules::STREAM_ID)?,
+        })
+    }
+
+    /// A stream that only its ARN names.
+    pub(crate) fn read_arn(input: &Input<'r>) -> Result<Self, Failure> {
+        Ok(Self {
+            name: None,
+            arn: Some(input.required_text("StreamARN", &rules::STREAM_ARN)?),
             id: input.text("StreamId", &rules::STREAM_ID)?,
         })
     }

@@ -34,7 +34,7 @@ impl Kinesis {
     }
 
     pub(super) fn untag_resource(&self, input: Input<'_>, now: Now) -> Result<(), Failure> {
-        let keys = input.required_text_list("TagKeys", Count::new(1, 50), rules::TAG_KEY)?;
+        let keys = input.required_text_list("TagKeys", Count::new(1, 50), &rules::TAG_KEY_TEXT)?;
         let resource = ResourceRef::read(&input)?;
         input.finish()?;
 

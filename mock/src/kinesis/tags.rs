@@ -44,9 +44,10 @@ impl From<(&String, &String)> for Tag {
 
 impl Kinesis {
     pub(super) fn add_tags_to_stream(&self, input: Input<'_>, now: Now) -> Result<(), Failure> {
+        let name = input.text("StreamName", &rules::STREAM_NAME)?;
         let tags = input.texts("Tags", rules::TAGS, rules::TAG_KEY, rules::TAG_VALUE)?;
         let tags = input.required("Tags", tags);
-        let stream = StreamRef::read(&input)?;
+        let stream = StreamRef::read(&input, name)?;
         input.finish()?;
 
         let stream = self.stream(&stream, now)?;
@@ -60,8 +61,9 @@ impl Kinesis {
         input: Input<'_>,
         now: Now,
     ) -> Result<(), Failure> {
-        let keys = input.required_text_list("TagKeys", Count::new(1, 50), rules::TAG_KEY)?;
-        let stream = StreamRef::read(&input)?;
+        let name = input.text("StreamName", &rules::STREAM_NAME)?;
+        let keys = input.required_text_list("TagKeys", Count::new(1, 50), &rules::TAG_KEY_TEXT)?;
+        let stream = StreamRef::read(&input, name)?;
         input.finish()?;
 
         let stream = self.stream(&stream, now)?;
@@ -79,9 +81,10 @@ impl Kinesis {
         input: Input<'_>,
         now: Now,
     ) -> Result<ListTagsForStreamOutput, Failure> {
-        let limit = input.integer("Limit", 1, 50)?;
+        let name = input.text("StreamName", &rules::STREAM_NAME)?;
         let after = input.text("ExclusiveStartTagKey", &rules::TAG_KEY_TEXT)?;
-        let stream = StreamRef::read(&input)?;
+        let limit = input.integer("Limit", 1, 50)?;
+        let stream = StreamRef::read(&input, name)?;
         input.finish()?;
 
         let limit = limit.and_then(|limit| usize::try_from(limit).ok());

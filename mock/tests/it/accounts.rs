@@ -209,20 +209,38 @@ async fn a_stream_that_comes_again_to_a_forgotten_account_has_another_id() {
     other.create("s").await;
     let first = other.summary("s").await["StreamId"].clone();
     other.call("DeleteStream", json!({"StreamName": "s"})).await;
-    // As many strangers as make the mock look for accounts that have nothing.
+    strangers_come(other).await;
+    clock.advance(Duration::from_secs(1));
+    other.create("s").await;
+    assert_ne!(other.summary("s").await["StreamId"], first);
+}
+
+#[tokio::test]
+async fn an_account_with_settings_is_not_forgotten() {
+    let client = Client::new(&Mock::new());
+    let [.., other, _] = callers(&client);
+    let commitment = json!({"MinimumThroughputBillingCommitment": {"Status": "ENABLED"}});
+    let (_, set) = other.call("UpdateAccountSettings", commitment).await;
+    strangers_come(other).await;
+    let (_, told) = other.call("DescribeAccountSettings", json!({})).await;
+    assert_eq!(told, set);
+    assert_eq!(
+        told["MinimumThroughputBillingCommitment"]["Status"],
+        "ENABLED"
+    );
+}
+
+/// As many as make the mock look for accounts that have nothing.
+async fn strangers_come(caller: Caller<'_>) {
     for number in 0..200_u64 {
         let key = format!("9{number:011}");
-        let caller = Caller {
-            client: &client,
+        let stranger = Caller {
             key: &key,
-            ..other
+            ..caller
         };
-        let (status, _) = caller
+        let (status, _) = stranger
             .call("CreateStream", json!({"StreamName": "s"}))
             .await;
         assert_eq!(status, 400, "refused, so nothing is kept of it");
     }
-    clock.advance(Duration::from_secs(1));
-    other.create("s").await;
-    assert_ne!(other.summary("s").await["StreamId"], first);
 }

@@ -6,7 +6,7 @@ use shardwise_mock::Operation;
 
 use crate::support::{World, request, virtual_time};
 
-const MEMBERS: [&str; 30] = [
+const MEMBERS: [&str; 41] = [
     "StreamName",
     "StreamARN",
     "StreamId",
@@ -37,6 +37,17 @@ const MEMBERS: [&str; 30] = [
     "DryRun",
     "TagKeys",
     "ExclusiveStartTagKey",
+    "EncryptionType",
+    "KeyId",
+    "MinimumThroughputBillingCommitment",
+    "RecordDistributionStrategy",
+    "RetentionPeriodHours",
+    "ScalingType",
+    "ShardLevelMetrics",
+    "Status",
+    "StreamMode",
+    "TargetShardCount",
+    "Type",
 ];
 
 /// Values that mean something, mean too much, or mean nothing.
@@ -59,6 +70,12 @@ fn values() -> impl Strategy<Value = Value> {
             "AT_SEQUENCE_NUMBER",
             "AFTER_SHARD_ID",
             "ON_DEMAND",
+            "PROVISIONED",
+            "AUTO",
+            "UNIFORM_SCALING",
+            "KMS",
+            "ENABLED",
+            "DISABLED",
             "YQ==",
             "99999999999999999999",
             "49543463076548007577105092703039560359975228518395019266",

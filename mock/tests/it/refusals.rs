@@ -22,43 +22,43 @@ async fn constraints_are_told_together_in_the_services_words() {
             "GetShardIterator",
             json!({"StreamName": "", "ShardId": "", "ShardIteratorType": "",
                    "StartingSequenceNumber": ""}),
-            "6 validation errors detected: Value '' at 'shardId' failed to satisfy constraint: \
+            "6 validation errors detected: Value '' at 'streamName' failed to satisfy constraint: \
              Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+; Value '' at \
-             'shardId' failed to satisfy constraint: Member must have length greater than or equal \
-             to 1; Value '' at 'shardIteratorType' failed to satisfy constraint: Member must \
-             satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, \
-             AT_SEQUENCE_NUMBER, TRIM_HORIZON]; Value '' at 'startingSequenceNumber' failed to \
-             satisfy constraint: Member must satisfy regular expression pattern: \
-             0|([1-9]\\d{0,128}); Value '' at 'streamName' failed to satisfy constraint: Member \
-             must satisfy regular expression pattern: [a-zA-Z0-9_.-]+; Value '' at 'streamName' \
-             failed to satisfy constraint: Member must have length greater than or equal to 1"
+             'streamName' failed to satisfy constraint: Member must have length greater than or \
+             equal to 1; Value '' at 'shardId' failed to satisfy constraint: Member must satisfy \
+             regular expression pattern: [a-zA-Z0-9_.-]+; Value '' at 'shardId' failed to satisfy \
+             constraint: Member must have length greater than or equal to 1; Value '' at \
+             'shardIteratorType' failed to satisfy constraint: Member must satisfy enum value set: \
+             [AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, AT_SEQUENCE_NUMBER, TRIM_HORIZON]; \
+             Value '' at 'startingSequenceNumber' failed to satisfy constraint: Member must \
+             satisfy regular expression pattern: 0|([1-9]\\d{0,128})"
                 .to_owned(),
         ),
         (
             "GetRecords",
             json!({"ShardIterator": "", "Limit": 0}),
-            "2 validation errors detected: Value '0' at 'limit' failed to satisfy constraint: \
-             Member must have value greater than or equal to 1; Value '' at 'shardIterator' failed \
-             to satisfy constraint: Member must have length greater than or equal to 1"
+            "2 validation errors detected: Value '' at 'shardIterator' failed to satisfy \
+             constraint: Member must have length greater than or equal to 1; Value '0' at 'limit' \
+             failed to satisfy constraint: Member must have value greater than or equal to 1"
                 .to_owned(),
         ),
         (
             "GetRecords",
             json!({"ShardIterator": "a".repeat(513), "Limit": 100_000}),
             format!(
-                "2 validation errors detected: Value '100000' at 'limit' failed to satisfy \
-                 constraint: Member must have value less than or equal to 10000; Value '{}' at \
-                 'shardIterator' failed to satisfy constraint: Member must have length less than \
-                 or equal to 512",
+                "2 validation errors detected: Value '{}' at 'shardIterator' failed to satisfy \
+                 constraint: Member must have length less than or equal to 512; Value '100000' at \
+                 'limit' failed to satisfy constraint: Member must have value less than or equal to \
+                 10000",
                 "a".repeat(513)
             ),
         ),
         (
             "CreateStream",
             json!({"ShardCount": 0}),
-            "2 validation errors detected: Value '0' at 'shardCount' failed to satisfy constraint: \
-             Member must have value greater than or equal to 1; Value null at 'streamName' failed \
-             to satisfy constraint: Member must not be null"
+            "2 validation errors detected: Value null at 'streamName' failed to satisfy \
+             constraint: Member must not be null; Value '0' at 'shardCount' failed to satisfy \
+             constraint: Member must have value greater than or equal to 1"
                 .to_owned(),
         ),
         (
@@ -79,8 +79,8 @@ async fn constraints_are_told_together_in_the_services_words() {
         (
             "PutRecords",
             json!({"StreamName": "s", "Records": [{"PartitionKey": "a", "Data": ""}, {}]}),
-            "2 validation errors detected: Value null at 'records.2.member.partitionKey' failed to \
-             satisfy constraint: Member must not be null; Value null at 'records.2.member.data' \
+            "2 validation errors detected: Value null at 'records.2.member.data' failed to satisfy \
+             constraint: Member must not be null; Value null at 'records.2.member.partitionKey' \
              failed to satisfy constraint: Member must not be null"
                 .to_owned(),
         ),

@@ -193,7 +193,7 @@ async fn what_cannot_be_split_or_merged_is_refused_with_the_services_texts() {
 }
 
 /// The open shards with their ranges, in the order of the ranges.
-fn open_ranges(shards: &[Value]) -> Vec<(u128, u128, String)> {
+pub(crate) fn open_ranges(shards: &[Value]) -> Vec<(u128, u128, String)> {
     let key = |value: &Value| value.as_str().unwrap().parse().unwrap();
     let mut ranges: Vec<(u128, u128, String)> = shards
         .iter()
