@@ -36,7 +36,12 @@ impl Kinesis {
         )?;
         input.finish()?;
 
-        let mode = Mode::new(mode.unwrap_or(Mode::PROVISIONED), warm_mibps)?;
+        // Without either, as the AWS CLI's tutorial begins, the stream is on demand.
+        let default = match shard_count {
+            Some(_) => Mode::PROVISIONED,
+            None => Mode::ON_DEMAND,
+        };
+        let mode = Mode::new(mode.unwrap_or(default), warm_mibps)?;
         let shard_count = shard_count.and_then(|count| u32::try_from(count).ok());
         let shard_count = match (mode, shard_count) {
             (Mode::Provisioned, Some(count)) => count,

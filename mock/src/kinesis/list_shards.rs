@@ -135,13 +135,15 @@ impl Kinesis {
             usize::try_from(max_results.unwrap_or(DEFAULT_RESULTS)).unwrap_or_default();
         let (found, page) = match token {
             Some(token) => {
-                if !stream.is_empty() || after.is_some() || created.is_some() {
+                let text = self.open_page_token(Kind::ListShards, token, now)?;
+                let page = Page::from_text(&text).ok_or_else(invalid_token)?;
+                // The service refuses any name beside a token, and so the paginators of its own
+                // SDKs, which repeat it. Here they get all pages, and a wrong name is refused.
+                if !stream.is_empty() && stream.resolve(self)? != page.stream {
                     return Err(Failure::invalid_argument(
                         "NextToken and StreamName cannot be provided together.",
                     ));
                 }
-                let text = self.open_page_token(Kind::ListShards, token, now)?;
-                let page = Page::from_text(&text).ok_or_else(invalid_token)?;
                 let found = self.stream(
                     &StreamRef {
                         name: Some(&page.stream),

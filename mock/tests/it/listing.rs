@@ -68,8 +68,16 @@ async fn shards_are_listed_in_pages_that_expire() {
     assert_eq!(ids, [0, 1, 2, 3, 4].map(shard_id));
     let token = first_token.unwrap();
 
-    let both = json!({"NextToken": token, "StreamName": "s"});
-    let (kind, message) = client.refused("ListShards", both).await;
+    // As the SDKs' paginators ask for the next page.
+    let both = json!({"NextToken": token, "StreamName": "s", "MaxResults": 2});
+    let alone = json!({"NextToken": token, "MaxResults": 2});
+    let pages = [
+        client.ok("ListShards", both).await["Shards"].clone(),
+        client.ok("ListShards", alone).await["Shards"].clone(),
+    ];
+    assert_eq!(pages[0], pages[1]);
+    let other = json!({"NextToken": token, "StreamName": "another"});
+    let (kind, message) = client.refused("ListShards", other).await;
     assert_eq!(kind, "InvalidArgumentException");
     assert_eq!(
         message,

@@ -251,12 +251,17 @@ async fn on_demand_streams_begin_with_four_shards_or_what_they_are_warmed_for() 
     assert_eq!(kind, "ValidationException");
     for wrong in [
         json!({"StreamName": "x", "StreamModeDetails": on_demand, "ShardCount": 1}),
-        json!({"StreamName": "x"}),
+        json!({"StreamName": "x", "StreamModeDetails": {"StreamMode": "PROVISIONED"}}),
         json!({"StreamName": "x", "ShardCount": 1, "WarmThroughputMiBps": 1}),
     ] {
         let (kind, _) = client.refused("CreateStream", wrong).await;
         assert_eq!(kind, "InvalidArgumentException");
     }
+    // `aws kinesis create-stream --stream-name Foo`, as the tutorial has it.
+    client
+        .ok("CreateStream", json!({"StreamName": "Foo"}))
+        .await;
+    assert_eq!(client.shards("Foo").await.len(), 4);
 }
 
 #[tokio::test(start_paused = true)]
