@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::input::Input;
 use super::output::Timestamp;
-use super::stream::Mode;
+use super::settings::Mode;
 use super::{Kinesis, rules};
 use crate::clock::Now;
 

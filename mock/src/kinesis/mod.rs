@@ -37,6 +37,7 @@ mod resource_policy;
 mod retention;
 mod rules;
 mod sequence;
+mod settings;
 mod shard;
 mod stream;
 mod stream_consumers;

@@ -6,7 +6,7 @@
 use super::failure::Failure;
 use super::input::Input;
 use super::reshard::check_active;
-use super::stream::{Mode, RecordDistributionStrategy};
+use super::settings::{Mode, RecordDistributionStrategy};
 use super::stream_ref::StreamRef;
 use super::{Kinesis, rules};
 use crate::clock::Now;

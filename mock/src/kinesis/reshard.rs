@@ -7,8 +7,9 @@
 
 use super::failure::Failure;
 use super::input::Input;
+use super::settings::Mode;
 use super::shard::{Shard, shard_id};
-use super::stream::{Change, Mode, State, Status, Stream};
+use super::stream::{Change, State, Status, Stream};
 use super::stream_ref::StreamRef;
 use super::{Kinesis, rules};
 use crate::clock::Now;

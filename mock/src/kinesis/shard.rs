@@ -119,6 +119,9 @@ pub(crate) struct Shard {
     created_seconds: u64,
     pub(crate) created: Moment,
     pub(crate) closed: Option<Moment>,
+    /// Whether it was closed so long ago that it is told no more, however long the retention is by
+    /// now.
+    expired: bool,
     records: VecDeque<Record>,
     /// The running index of the first record still kept.
     first: u64,
@@ -135,6 +138,7 @@ impl Shard {
             created_seconds,
             created,
             closed: None,
+            expired: false,
             records: VecDeque::new(),
             first: FIRST_INDEX,
             changed: Arc::default(),
@@ -272,8 +276,10 @@ impl Shard {
         (from, records)
     }
 
-    /// Forgets the records that are older than `retention`.
+    /// Forgets the records that are older than `retention`, and the shard itself if it was closed
+    /// before them.
     pub(crate) fn trim(&mut self, now: Now, retention: Duration) {
+        self.expired = self.has_expired(now, retention);
         let Some(horizon) = now.uptime.as_secs().checked_sub(retention.as_secs()) else {
             return;
         };
@@ -291,8 +297,10 @@ impl Shard {
 
     /// Whether the shard was closed so long ago that its last record has passed away.
     pub(crate) fn has_expired(&self, now: Now, retention: Duration) -> bool {
-        self.closed
-            .is_some_and(|at| at.uptime.saturating_add(retention) < now.uptime)
+        self.expired
+            || self
+                .closed
+                .is_some_and(|at| at.uptime.saturating_add(retention) < now.uptime)
     }
 
     pub(crate) fn describe(&self) -> Description {

@@ -165,6 +165,8 @@ async fn records_live_as_long_as_the_retention_says_at_the_time() {
     assert_eq!(client.shards("s").await.len(), 3);
     world.advance(2 * HOUR).await;
     assert_eq!(client.shards("s").await.len(), 2, "the parent has expired");
+    client.ok("IncreaseStreamRetentionPeriod", hours(96)).await;
+    assert_eq!(client.shards("s").await.len(), 2, "and does not come back");
 }
 
 #[tokio::test(start_paused = true)]
