@@ -134,6 +134,17 @@ impl Accounts {
         state.others.entry(key).or_insert(new).clone()
     }
 
+    /// Forgets everything of every account.
+    pub(crate) fn reset(&self) {
+        let home = self
+            .settings
+            .account(&self.settings.account, self.settings.home_region());
+        let mut state = self.write();
+        state.home = Arc::new(home);
+        state.others.clear();
+        state.keep_past = Duration::ZERO;
+    }
+
     /// Lets every table keep what is replaced from now on for at least that long.
     pub(crate) fn keep_past(&self, time: Duration) {
         let mut state = self.write();
@@ -188,7 +199,7 @@ fn is_account(access_key_id: &str) -> bool {
 }
 
 /// Whether the text can be a region's name; it becomes part of ARNs.
-fn is_region(text: &str) -> bool {
+pub(crate) fn is_region(text: &str) -> bool {
     let is_fit = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=32).contains(&text.len()) && text.bytes().all(is_fit)
 }

@@ -96,6 +96,14 @@ impl Answer {
         }
     }
 
+    /// The same answer with what a fault makes of its body.
+    pub(crate) fn with_body(self, spoil: impl FnOnce(ResponseBody) -> ResponseBody) -> Self {
+        Self {
+            body: spoil(self.body),
+            ..self
+        }
+    }
+
     /// The response to a request with that head.
     pub(crate) fn into_response(self, mock: &Mock, head: &Parts) -> Response<ResponseBody> {
         let length = self.body.size_hint().exact();

@@ -8,10 +8,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use shardwise_env::Env;
+use futures_util::future::join_all;
+use shardwise_env::{Env, ManualClock};
 use shardwise_types::StreamName;
 
+use crate::accounts;
 use crate::auth::KeyPairs;
+use crate::fault_text::FaultsError;
 use crate::mock::{CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_SHARD_LIMIT, Mock};
 use crate::server::{ListenError, Server};
 
@@ -41,13 +44,21 @@ pub struct MockArgs {
     )]
     pub tls_certificate: Option<PathBuf>,
 
+    /// Answer the admin API on this address: fault rules, the clock, reset, metrics
+    #[arg(long, env = "SHARDWISE_MOCK_ADMIN_LISTEN", value_name = "ADDR")]
+    pub admin_listen: Option<SocketAddr>,
+
     /// Allow an address that other machines can reach
     #[arg(long, env = "SHARDWISE_MOCK_ALLOW_REMOTE")]
     pub allow_remote: bool,
 
-    /// The 12-digit account of ARNs and error texts
+    /// The account of callers whose access key id is not of 12 digits, which would be their account
     #[arg(long, env = "SHARDWISE_MOCK_ACCOUNT", default_value = DEFAULT_ACCOUNT, value_parser = account)]
     pub account: String,
+
+    /// The only region; without it each request has the one that it is signed for
+    #[arg(long, env = "SHARDWISE_MOCK_REGION", value_name = "REGION", value_parser = region)]
+    pub region: Option<String>,
 
     /// How many open shards the account may have
     #[arg(long, env = "SHARDWISE_MOCK_SHARD_LIMIT", default_value_t = DEFAULT_SHARD_LIMIT, value_name = "N")]
@@ -85,7 +96,11 @@ pub struct MockArgs {
     )]
     pub secret: Secret,
 
-    /// How time passes: real, or scaled:N for N times as fast
+    /// Fault rules to begin with, as JSON
+    #[arg(long, env = "SHARDWISE_MOCK_FAULTS", value_name = "FILE")]
+    pub faults: Option<PathBuf>,
+
+    /// How time passes: real, scaled:N for N times as fast, or manual, moved over the admin API
     #[arg(
         long,
         env = "SHARDWISE_MOCK_CLOCK",
@@ -117,6 +132,8 @@ pub enum ClockKind {
     /// So many times as fast. Clients that sign by their own clocks are soon too far behind for
     /// `--verify-signatures`, unless they follow the mock's `Date`.
     Scaled(NonZeroU32),
+    /// Not at all, until it is moved over the admin API.
+    Manual,
 }
 
 impl FromStr for ClockKind {
@@ -125,16 +142,12 @@ impl FromStr for ClockKind {
     fn from_str(text: &str) -> Result<Self, String> {
         match (text, text.strip_prefix("scaled:")) {
             ("real", _) => Ok(Self::Real),
-            ("manual", _) => Err(
-                "a program has nobody to move a manual clock: use scaled:N, or the library with \
-                 a ManualClock"
-                    .to_owned(),
-            ),
+            ("manual", _) => Ok(Self::Manual),
             (_, Some(rate)) => rate
                 .parse()
                 .map(Self::Scaled)
                 .map_err(|_| "N of scaled:N must be a whole number from 1".to_owned()),
-            _ => Err("expected real or scaled:N, for example scaled:60".to_owned()),
+            _ => Err("expected real, manual or scaled:N, for example scaled:60".to_owned()),
         }
     }
 }
@@ -203,6 +216,27 @@ pub enum RunError {
     /// The address is reachable from other machines and nobody allowed that.
     #[error("{0} can be reached from other machines: add --allow-remote if that is meant")]
     Remote(SocketAddr),
+    /// The clock is moved over the admin API, and there is none.
+    #[error("a manual clock is moved over the admin API: add --admin-listen ADDR")]
+    ManualClock,
+    /// The file of fault rules cannot be read.
+    #[error("could not read {}", path.display())]
+    #[non_exhaustive]
+    ReadFaults {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file of fault rules has something else in it.
+    #[error("could not use {}", path.display())]
+    #[non_exhaustive]
+    Faults {
+        /// The file.
+        path: PathBuf,
+        /// What, and on which line.
+        source: FaultsError,
+    },
     /// A stream to begin with was refused.
     #[error(transparent)]
     CreateStream(#[from] CreateStreamError),
@@ -221,8 +255,8 @@ pub enum RunError {
 
 /// Runs the mock until SIGTERM or ctrl-c.
 ///
-/// Prints `ready http://ADDR`, and `https://ADDR` behind it if it has a TLS port, on standard output
-/// as soon as it answers.
+/// Prints `ready http://ADDR` on standard output as soon as it answers; behind it `https://ADDR` if
+/// it has a TLS port, and `admin http://ADDR` if it has an admin API.
 ///
 /// # Errors
 /// If it cannot begin; once it is ready it ends only when it is told to.
@@ -230,21 +264,27 @@ pub enum RunError {
 /// # Cancel safety
 /// Safe: dropped, it closes the port and every connection.
 pub async fn run(args: MockArgs) -> Result<(), RunError> {
-    for address in [Some(args.listen), args.tls_listen].into_iter().flatten() {
+    let addresses = [Some(args.listen), args.tls_listen, args.admin_listen];
+    for address in addresses.into_iter().flatten() {
         if !address.ip().is_loopback() && !args.allow_remote {
             return Err(RunError::Remote(address));
         }
     }
-    let mut builder = Mock::builder()
-        .env(match args.clock {
-            ClockKind::Real => Env::system(),
-            ClockKind::Scaled(rate) => Env::scaled(rate),
-        })
+    let builder = match args.clock {
+        ClockKind::Real => Mock::builder().env(Env::system()),
+        ClockKind::Scaled(rate) => Mock::builder().env(Env::scaled(rate)),
+        ClockKind::Manual if args.admin_listen.is_none() => return Err(RunError::ManualClock),
+        ClockKind::Manual => Mock::builder().manual_clock(ManualClock::new()),
+    };
+    let mut builder = builder
         .account(args.account)
         .shard_limit(args.shard_limit)
         .state_delay(Duration::from_millis(args.state_delay));
     if let Some(seed) = args.seed {
         builder = builder.seed(seed);
+    }
+    if let Some(region) = args.region {
+        builder = builder.region(region);
     }
     if args.verify_signatures {
         builder = builder.verify_signatures(KeyPairs::any_id(args.secret.0));
@@ -252,6 +292,9 @@ pub async fn run(args: MockArgs) -> Result<(), RunError> {
     let mock = builder.build();
     for stream in &args.create_stream {
         mock.create_stream(&stream.name, stream.shards)?;
+    }
+    if let Some(path) = args.faults {
+        add_faults(&mock, path).await?;
     }
     // Before the ready line: whoever reads it may send a signal at once.
     let end = EndSignals::new()?;
@@ -266,20 +309,36 @@ pub async fn run(args: MockArgs) -> Result<(), RunError> {
             .await
             .map_err(|source| RunError::Certificate { path, source })?;
     }
+    let admin_server = match args.admin_listen {
+        Some(address) => Some(mock.listen_admin(address).await?),
+        None => None,
+    };
     let mut ready = format!("ready http://{}", server.local_addr());
     if let Some(server) = &tls_server {
         ready += &format!(" https://{}", server.local_addr());
     }
+    if let Some(server) = &admin_server {
+        ready += &format!(" admin http://{}", server.local_addr());
+    }
     writeln!(io::stdout(), "{ready}")?;
     io::stdout().flush()?;
     end.wait().await;
-    let tls_end = async {
-        if let Some(server) = tls_server {
-            server.shutdown().await;
-        }
-    };
-    tokio::join!(server.shutdown(), tls_end);
+    let servers = [Some(server), tls_server, admin_server]
+        .into_iter()
+        .flatten();
+    join_all(servers.map(Server::shutdown)).await;
     Ok(())
+}
+
+async fn add_faults(mock: &Mock, path: PathBuf) -> Result<(), RunError> {
+    let text = match tokio::fs::read_to_string(&path).await {
+        Ok(text) => text,
+        Err(source) => return Err(RunError::ReadFaults { path, source }),
+    };
+    match mock.add_faults(&text) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(RunError::Faults { path, source }),
+    }
 }
 
 /// SIGTERM and SIGINT.
@@ -329,5 +388,13 @@ fn account(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("an account has 12 digits".to_owned())
+    }
+}
+
+fn region(text: &str) -> Result<String, String> {
+    if accounts::is_region(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a region is lower-case letters, digits and hyphens, such as eu-west-1".to_owned())
     }
 }

@@ -1,13 +1,14 @@
 //! What a test tells the mock to do wrong: faults, and the rules that say where they strike.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::control::{ActiveRule, Effect};
-use crate::kinesis::EntryFaults;
+use crate::kinesis::{EntryFaults, Which};
 use crate::mock::Mock;
-use crate::operation::Operation;
+use crate::operation::{Api, Operation};
 
 /// What goes wrong with a request as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +27,22 @@ pub enum Fault {
     /// either, and a connection less is in its pool. In process the service answers with
     /// [`BrokenConnection`](crate::BrokenConnection).
     LoseResponse,
+    /// Not done: the connection breaks as soon as the request was read. To the caller it looks like
+    /// [`LoseResponse`](Self::LoseResponse).
+    LoseRequest,
     /// Done, after this time of the mock's clock.
     Delay(Duration),
+    /// Done, and the connection breaks after so many bytes of the answer's body, unless it ends
+    /// there anyway.
+    TruncateBody(usize),
+    /// Done, and the answer's body comes slowly.
+    #[non_exhaustive]
+    SlowBody {
+        /// How many bytes come at a time.
+        bytes: NonZeroUsize,
+        /// The pause before each of them, by the mock's clock.
+        every: Duration,
+    },
     /// A read of DynamoDB without `ConsistentRead`, or of an index, sees the items as they were
     /// that long ago, but not before the rule was made: what was replaced is kept from then on.
     /// Every other request is done as if there were no rule.
@@ -45,6 +60,12 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// An answer of which `bytes` come at a time, each after a pause of the mock's clock.
+    #[must_use]
+    pub fn slow_body(bytes: NonZeroUsize, every: Duration) -> Self {
+        Self::SlowBody { bytes, every }
+    }
+
     /// A fault with any status, error type and message.
     #[must_use]
     pub fn error(status: u16, kind: impl Into<String>, message: impl Into<String>) -> Self {
@@ -89,20 +110,20 @@ pub struct Rule<'m> {
 }
 
 impl<'m> Rule<'m> {
-    pub(crate) fn new(mock: &'m Mock, operation: Operation) -> Self {
-        Self {
-            mock,
-            rule: ActiveRule {
-                operation,
-                resource: None,
-                caller: None,
-                rate: None,
-                left: None,
-                // What counts is set when the rule is completed.
-                effect: Effect::Whole(Fault::Internal),
-                struck: Arc::default(),
-            },
-        }
+    pub(crate) fn new(mock: &'m Mock, operation: Option<Operation>) -> Self {
+        // The effect that counts is set when the rule is completed.
+        let effect = Effect::Whole(Fault::Internal);
+        let rule = ActiveRule {
+            operation,
+            ..ActiveRule::new(effect, mock.now().uptime)
+        };
+        Self { mock, rule }
+    }
+
+    /// Only requests to this service.
+    pub fn service(mut self, api: Api) -> Self {
+        self.rule.api = Some(api);
+        self
     }
 
     /// Only requests about this stream: by its name, its ARN, or an iterator of one of its shards.
@@ -114,6 +135,13 @@ impl<'m> Rule<'m> {
     /// it.
     pub fn table(self, name: impl Into<String>) -> Self {
         self.resource(name.into())
+    }
+
+    /// Only requests about the shard of this number: by its id, by an iterator, or by a record that
+    /// it would take.
+    pub fn shard(mut self, number: u32) -> Self {
+        self.rule.shard = Some(number);
+        self
     }
 
     /// Only requests that are signed with this access key id.
@@ -136,16 +164,26 @@ impl<'m> Rule<'m> {
         self
     }
 
+    /// Begins the rule so long after it is made, by the mock's clock.
+    pub fn after(mut self, time: Duration) -> Self {
+        self.rule.from = self.rule.from.saturating_add(time);
+        self
+    }
+
+    /// Ends the rule so long after its beginning, by the mock's clock.
+    pub fn lasting(mut self, time: Duration) -> Self {
+        self.rule.lasts = Some(time);
+        self
+    }
+
     /// Completes the rule: the next requests meet this fault.
     pub fn reply(self, fault: Fault) -> RuleHandle {
-        if let Fault::StaleRead(age) = fault {
-            self.mock.accounts().keep_past(age);
-        }
         self.add(Effect::Whole(fault))
     }
 
     /// Completes the rule for PutRecords: of the next requests, the entries fail whose index
-    /// satisfies the predicate; the others are stored.
+    /// satisfies the predicate, and of these only those for the [`shard`](Self::shard) if one was
+    /// named; the others are stored.
     ///
     /// ```
     /// use shardwise_mock::{EntryFault, Mock, Operation};
@@ -160,9 +198,11 @@ impl<'m> Rule<'m> {
         fault: EntryFault,
         fails: impl Fn(usize) -> bool + Send + Sync + 'static,
     ) -> RuleHandle {
+        let shard = self.rule.shard;
         self.add(Effect::Entries(Arc::new(EntryFaults {
             fault,
-            fails: Box::new(fails),
+            which: Which::Picked(Box::new(fails)),
+            shard,
         })))
     }
 
@@ -175,16 +215,16 @@ impl<'m> Rule<'m> {
         let struck = self.rule.struck.clone();
         if self.rule.left != Some(0) {
             self.rule.effect = effect;
-            self.mock.control().add(self.rule);
+            self.mock.add_rule(self.rule);
         }
         RuleHandle { struck }
     }
 }
 
-/// A completed rule; [`Rule::reply`] gives it. Dropping it changes nothing.
+/// A completed rule; [`Rule::reply`] and [`Mock::add_faults`] give it. Dropping it changes nothing.
 #[derive(Debug, Clone)]
 pub struct RuleHandle {
-    struck: Arc<AtomicU64>,
+    pub(crate) struck: Arc<AtomicU64>,
 }
 
 impl RuleHandle {

@@ -23,7 +23,9 @@
 //! Where it differs from the service, `DIFFERENCES.md` beside this crate's manifest says.
 //!
 //! Its time is that of the [`Env`](shardwise_env::Env) it is given: the machine's, a simulation's,
-//! one that runs faster (`--clock scaled:N`), or one that a test moves by hand.
+//! one that runs faster (`--clock scaled:N`), or one that a test moves by hand: in Rust, or over the
+//! admin API (`--clock manual --admin-listen ADDR`), which also adds and lists fault rules, resets,
+//! and counts requests.
 //!
 //! ```
 //! use shardwise_mock::Mock;
@@ -40,6 +42,7 @@
 //! ```
 
 mod accounts;
+mod admin;
 mod answer;
 mod auth;
 mod body;
@@ -48,6 +51,7 @@ mod clock;
 mod control;
 mod dynamodb;
 mod fault;
+mod fault_text;
 mod ids;
 mod kinesis;
 mod mock;
@@ -56,12 +60,14 @@ mod server;
 mod service;
 mod tls;
 
+pub use crate::admin::AdminService;
 pub use crate::auth::KeyPairs;
 pub use crate::body::ResponseBody;
 pub use crate::fault::{EntryFault, Fault, Rule, RuleHandle};
+pub use crate::fault_text::FaultsError;
 pub use crate::mock::{
     CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_REGION, DEFAULT_SHARD_LIMIT, Mock, MockBuilder,
 };
-pub use crate::operation::Operation;
+pub use crate::operation::{Api, Operation};
 pub use crate::server::{ListenError, Server};
 pub use crate::service::{BrokenConnection, MockService, ResponseFuture};

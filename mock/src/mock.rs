@@ -5,14 +5,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shardwise_env::Env;
+use shardwise_env::{Env, ManualClock};
 use shardwise_types::StreamName;
 
 use crate::accounts::{Accounts, Settings};
+use crate::admin::AdminService;
 use crate::auth::{KeyPairs, Verifier};
 use crate::clock::{Clock, Now};
-use crate::control::Control;
-use crate::fault::Rule;
+use crate::control::{ActiveRule, Control, Effect};
+use crate::fault::{Fault, Rule, RuleHandle};
+use crate::fault_text::{self, FaultsError, NewRule};
 use crate::ids::Ids;
 use crate::operation::Operation;
 use crate::server::{ListenError, Server};
@@ -37,6 +39,7 @@ pub struct Mock(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     env: Env,
+    manual_clock: Option<ManualClock>,
     clock: Clock,
     ids: Ids,
     control: Control,
@@ -55,6 +58,7 @@ impl Mock {
     pub fn builder() -> MockBuilder {
         MockBuilder {
             env: None,
+            manual_clock: None,
             account: DEFAULT_ACCOUNT.to_owned(),
             region: None,
             shard_limit: DEFAULT_SHARD_LIMIT,
@@ -104,6 +108,31 @@ impl Mock {
     /// Safe: nothing listens unless a [`Server`] was returned.
     pub async fn listen(&self, address: SocketAddr) -> Result<Server, ListenError> {
         Server::bind(self, address).await
+    }
+
+    /// The admin API as a service of HTTP requests: health, metrics, fault rules, the clock, reset.
+    #[must_use]
+    pub fn admin_service(&self) -> AdminService {
+        AdminService::new(self.clone())
+    }
+
+    /// Answers the admin API on that address, for everybody who can reach it, until the [`Server`]
+    /// is shut down or dropped. Port 0 picks a free one.
+    ///
+    /// # Errors
+    /// If the address cannot be bound.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing listens unless a [`Server`] was returned.
+    pub async fn listen_admin(&self, address: SocketAddr) -> Result<Server, ListenError> {
+        Server::bind_admin(self, address).await
+    }
+
+    /// Drops all streams and tables of all accounts, all fault rules and the counts of calls. The
+    /// clock goes on.
+    pub fn reset(&self) {
+        self.accounts().reset();
+        self.control().reset();
     }
 
     /// Like [`listen`](Self::listen), with TLS: HTTP/2 or HTTP/1.1 by ALPN, under a certificate that
@@ -160,10 +189,67 @@ impl Mock {
 
     /// Begins a fault rule for an operation.
     ///
-    /// Rules for one operation apply in the order in which they were made, each until its
+    /// Rules apply in the order in which they were made, each until its
     /// [`times`](Rule::times) are used up; one request meets one rule.
     pub fn on(&self, operation: Operation) -> Rule<'_> {
-        Rule::new(self, operation)
+        Rule::new(self, Some(operation))
+    }
+
+    /// Begins a fault rule for every operation; [`Rule::service`] narrows it to those of one
+    /// service.
+    pub fn on_every_operation(&self) -> Rule<'_> {
+        Rule::new(self, None)
+    }
+
+    /// Adds fault rules from text, which is what `--faults` reads from its file: a JSON array of
+    /// objects. All members but `fault` may be left out, and what is left out fits every request.
+    ///
+    /// | member | |
+    /// |---|---|
+    /// | `service`, `operation` | `kinesis` or `dynamodb`; the operation as AWS spells it |
+    /// | `stream`, `table`, `shard` | by name; a shard by its id |
+    /// | `caller` | an access key id |
+    /// | `rate` | the probability, from 0 to 1 |
+    /// | `times` | the rule is over after so many requests |
+    /// | `after_ms`, `for_ms` | when it begins, counted from now, and how long it holds |
+    /// | `fault` | `"throttle"`, `"internal"`, `"unavailable"`, `"lose_request"`, `"lose_answer"`, `"lose_response"`, `{"delay_ms": N}`, `{"stale_read_ms": N}`, `{"truncate_body": BYTES}`, `{"slow_body": {"bytes": N, "every_ms": N}}`, `{"error": {"status": N, "type": "T", "message": "M"}}`; for PutRecords also `{"throttle_entries": {"every": N}}` and `{"fail_entries": {"every": N}}` |
+    ///
+    /// # Errors
+    /// If the text is not that; then no rule is added, and the error names the line and the member.
+    ///
+    /// ```
+    /// use shardwise_mock::Mock;
+    ///
+    /// let mock = Mock::new();
+    /// let rules = mock.add_faults(
+    ///     r#"[{"operation": "GetRecords", "after_ms": 30000, "for_ms": 10000, "fault": "throttle"}]"#,
+    /// )?;
+    /// assert_eq!(rules[0].struck(), 0);
+    /// let error = mock.add_faults(r#"[{"fault": "throttle", "rate": 2}]"#).unwrap_err();
+    /// assert_eq!(error.to_string(), "[0].rate: a rate is from 0 to 1 at line 1 column 33");
+    /// # Ok::<(), shardwise_mock::FaultsError>(())
+    /// ```
+    pub fn add_faults(&self, text: &str) -> Result<Vec<RuleHandle>, FaultsError> {
+        let rules = self.add_rules(text)?;
+        Ok(rules.into_iter().map(|(_, handle)| handle).collect())
+    }
+
+    /// Adds the rules of a text, and tells the id of each.
+    pub(crate) fn add_rules(&self, text: &str) -> Result<Vec<(u64, RuleHandle)>, FaultsError> {
+        let uptime = self.now().uptime;
+        let add = |rule: NewRule| {
+            let rule = rule.begin(uptime);
+            let struck = rule.struck.clone();
+            (self.add_rule(rule), RuleHandle { struck })
+        };
+        Ok(fault_text::read(text)?.into_iter().map(add).collect())
+    }
+
+    pub(crate) fn add_rule(&self, rule: ActiveRule) -> u64 {
+        if let Effect::Whole(Fault::StaleRead(age)) = rule.effect {
+            self.accounts().keep_past(age);
+        }
+        self.control().add(rule)
     }
 
     /// Drops every fault rule.
@@ -183,6 +269,11 @@ impl Mock {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// The clock, if somebody moves it.
+    pub(crate) fn manual_clock(&self) -> Option<&ManualClock> {
+        self.0.manual_clock.as_ref()
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -238,6 +329,7 @@ pub struct CreateStreamError {
 #[must_use]
 pub struct MockBuilder {
     env: Option<Env>,
+    manual_clock: Option<ManualClock>,
     account: String,
     region: Option<String>,
     shard_limit: u32,
@@ -255,6 +347,15 @@ impl MockBuilder {
     pub fn env(self, env: Env) -> Self {
         Self {
             env: Some(env),
+            ..self
+        }
+    }
+
+    /// Time by this clock, like [`env`](Self::env) with the clock's own; the admin API can move it.
+    pub fn manual_clock(self, clock: ManualClock) -> Self {
+        Self {
+            env: Some(clock.env()),
+            manual_clock: Some(clock),
             ..self
         }
     }
@@ -376,6 +477,7 @@ impl MockBuilder {
                 seed: seeds.draw(),
             }),
             control: Control::new(seeds.draw()),
+            manual_clock: self.manual_clock,
             env,
         }))
     }

@@ -2,11 +2,27 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Which of the two services an operation belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Api {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Api {
+    /// Kinesis Data Streams.
     Kinesis,
+    /// DynamoDB.
     DynamoDb,
+}
+
+impl Api {
+    /// Its name in fault rules and metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Kinesis => "kinesis",
+            Self::DynamoDb => "dynamodb",
+        }
+    }
 }
 
 /// One listing gives the enum, the names on the wire and the list of all, so they cannot differ.
@@ -31,6 +47,12 @@ macro_rules! operations {
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $($(Self::$variant => $name,)*)* }
+            }
+
+            /// The service that it belongs to.
+            #[must_use]
+            pub const fn api(self) -> Api {
+                match self { $($(Self::$variant => Api::$api,)*)* }
             }
 
             pub(crate) fn find(api: Api, name: &str) -> Option<Self> {

@@ -20,8 +20,9 @@ use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
+use crate::admin::AdminService;
 use crate::mock::Mock;
-use crate::service::MockService;
+use crate::service::{MockService, ResponseFuture};
 use crate::tls::Tls;
 
 /// Connections served at once; more wait to be accepted. Far above what a fleet on one machine
@@ -61,7 +62,7 @@ impl ListenError {
     }
 }
 
-/// A listening [`Mock`]. Dropping it closes the port and every connection at once;
+/// A listening [`Mock`](crate::Mock), or its admin API. Dropping it closes the port and every connection at once;
 /// [`Server::shutdown`] lets requests under way finish.
 #[derive(Debug)]
 pub struct Server {
@@ -75,17 +76,22 @@ pub struct Server {
 impl Server {
     /// Listens in the clear.
     pub(crate) async fn bind(mock: &Mock, address: SocketAddr) -> Result<Self, ListenError> {
-        Self::start(mock, address, None).await
+        Self::start(mock.service().on_sockets(), address, None).await
     }
 
     /// Listens with TLS.
     pub(crate) async fn bind_tls(mock: &Mock, address: SocketAddr) -> Result<Self, ListenError> {
         let tls = Tls::new(address.ip()).map_err(|source| ListenError { address, source })?;
-        Self::start(mock, address, Some(tls)).await
+        Self::start(mock.service().on_sockets(), address, Some(tls)).await
     }
 
-    async fn start(
-        mock: &Mock,
+    /// Listens for the admin API.
+    pub(crate) async fn bind_admin(mock: &Mock, address: SocketAddr) -> Result<Self, ListenError> {
+        Self::start(mock.admin_service().on_sockets(), address, None).await
+    }
+
+    async fn start<S: Answering>(
+        service: S,
         address: SocketAddr,
         tls: Option<Tls>,
     ) -> Result<Self, ListenError> {
@@ -97,7 +103,6 @@ impl Server {
         // Sockets live in real time. By a clock that is moved by hours, or that stands still, their
         // time limits would cut off who is not late, or never end.
         let env = Env::system();
-        let service = mock.service().on_sockets();
         let accepting = env.spawn(accept(env.clone(), listener, acceptor, service, stopped));
         Ok(Self {
             address,
@@ -131,12 +136,29 @@ impl Server {
     }
 }
 
+/// What is served on a port: AWS's operations, or the admin API.
+pub(crate) trait Answering: Clone + Send + 'static {
+    fn answer(&self, request: hyper::Request<Incoming>) -> ResponseFuture;
+}
+
+impl Answering for MockService {
+    fn answer(&self, request: hyper::Request<Incoming>) -> ResponseFuture {
+        self.clone().call(request)
+    }
+}
+
+impl Answering for AdminService {
+    fn answer(&self, request: hyper::Request<Incoming>) -> ResponseFuture {
+        self.clone().call(request)
+    }
+}
+
 /// Accepts connections and owns the task of each.
-async fn accept(
+async fn accept<S: Answering>(
     env: Env,
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    service: MockService,
+    service: S,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut connections: FuturesUnordered<Task<()>> = FuturesUnordered::new();
@@ -167,11 +189,11 @@ async fn accept(
 }
 
 /// Serves one connection, after its handshake if there is one.
-async fn connect(
+async fn connect<S: Answering>(
     env: Env,
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
-    service: MockService,
+    service: S,
     mut stopped: watch::Receiver<bool>,
 ) {
     // Answers are written whole: waiting to fill a packet only adds latency.
@@ -192,10 +214,10 @@ async fn connect(
 }
 
 /// Serves one connection until it closes, stalls or the server stops.
-async fn serve(
+async fn serve<S: Answering>(
     env: Env,
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-    service: MockService,
+    service: S,
     mut stopped: watch::Receiver<bool>,
 ) {
     let began = Arc::new(AtomicBool::new(false));
@@ -204,7 +226,7 @@ async fn serve(
         let (began, broken) = (began.clone(), broken.clone());
         move |request: hyper::Request<Incoming>| {
             began.store(true, Ordering::Relaxed);
-            let answer = service.clone().call(request);
+            let answer = service.answer(request);
             let broken = broken.clone();
             async move { answer.await.inspect_err(|_| broken.notify_one()) }
         }

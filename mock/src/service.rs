@@ -7,22 +7,20 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::json;
 use shardwise_env::Env;
 use tower_service::Service;
 
 use crate::answer::{Answer, PLAIN_JSON};
 use crate::auth::Claim;
-use crate::body::ResponseBody;
-use crate::control::Effect;
+use crate::body::{ResponseBody, read_all};
+use crate::control::{Effect, Subject};
 use crate::dynamodb::DynamoDb;
 use crate::fault::Fault;
 use crate::kinesis::{Encoding, Failure, Value};
@@ -32,10 +30,6 @@ use crate::operation::{Api, Operation};
 /// The largest request body that is read: ten MiB of records are fourteen as base64, and 500 keys
 /// and the JSON around them are less than one.
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
-
-/// How long a request's body may take to arrive; a client that stalls must not hold a connection
-/// for ever.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 const DYNAMODB_JSON: &str = "application/x-amz-json-1.0";
 
@@ -51,9 +45,9 @@ pub struct MockService {
 pub type ResponseFuture =
     Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BrokenConnection>> + Send>>;
 
-/// No answer: [`Fault::LoseResponse`] struck, and the caller sees its connection break.
+/// No answer, or no more of it: a fault rule struck, and the caller sees its connection break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the connection broke before the answer, by a fault rule")]
+#[error("the connection broke before the end of the answer, by a fault rule")]
 #[non_exhaustive]
 pub struct BrokenConnection;
 
@@ -89,14 +83,9 @@ where
         let (mock, patience) = (self.mock.clone(), self.patience.clone());
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            let body = Limited::new(body, MAX_REQUEST_BYTES).collect();
-            let answer = match patience.timeout(BODY_TIMEOUT, body).await {
-                Ok(Ok(body)) => exchange(&mock, &head, &body.to_bytes()).await?,
-                Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                    Answer::plain(StatusCode::PAYLOAD_TOO_LARGE)
-                }
-                Ok(Err(_)) => Answer::plain(StatusCode::BAD_REQUEST),
-                Err(_) => Answer::plain(StatusCode::REQUEST_TIMEOUT),
+            let answer = match read_all(body, MAX_REQUEST_BYTES, &patience).await {
+                Ok(body) => exchange(&mock, &head, &body).await?,
+                Err(status) => Answer::plain(status),
             };
             Ok(answer.into_response(&mock, &head))
         })
@@ -176,46 +165,52 @@ async fn kinesis(
             Err(failure) => refuse(&failure),
         }
     };
-    let names = |stream: &str| kinesis.is_about(request, stream);
-    Ok(
-        match mock
-            .control()
-            .apply(operation, call.claim.access_key_id(), names)
-        {
-            Some(Effect::Whole(fault)) => match fault {
-                Fault::Throttle => refuse(&kinesis.throttled(operation, request)),
-                Fault::Internal => refuse(&Failure::internal()),
-                Fault::LoseAnswer => {
-                    perform(None);
-                    refuse(&Failure::internal())
-                }
-                Fault::LoseResponse => {
-                    perform(None);
-                    return Err(BrokenConnection);
-                }
-                Fault::Delay(time) => {
-                    mock.env().sleep(time).await;
-                    perform(None)
-                }
-                Fault::StaleRead(_) => perform(None),
-                Fault::Unavailable => refuse(&Failure {
-                    status: 503,
-                    kind: Cow::Borrowed(UNAVAILABLE.0),
-                    message: Some(UNAVAILABLE.1.to_owned()),
-                }),
-                Fault::Error {
-                    status,
-                    kind,
-                    message,
-                } => refuse(&Failure {
-                    status,
-                    kind: Cow::Owned(kind),
-                    message: Some(message),
-                }),
-            },
-            effect => perform(effect.as_ref()),
+    let effect = mock.control().apply(&Subject {
+        operation,
+        caller: call.claim.access_key_id(),
+        uptime: mock.now().uptime,
+        names: &|stream| kinesis.is_about(request, stream),
+        touches: &|shard| kinesis.is_about_shard(request, shard, mock.now()),
+    });
+    Ok(match effect {
+        Some(Effect::Whole(fault)) => match fault {
+            Fault::Throttle => refuse(&kinesis.throttled(operation, request)),
+            Fault::Internal => refuse(&Failure::internal()),
+            Fault::LoseAnswer => {
+                perform(None);
+                refuse(&Failure::internal())
+            }
+            Fault::LoseResponse => {
+                perform(None);
+                return Err(BrokenConnection);
+            }
+            Fault::LoseRequest => return Err(BrokenConnection),
+            Fault::Delay(time) => {
+                mock.env().sleep(time).await;
+                perform(None)
+            }
+            Fault::TruncateBody(bytes) => perform(None).with_body(|body| body.truncated(bytes)),
+            Fault::SlowBody { bytes, every } => {
+                perform(None).with_body(|body| body.dribbling(bytes, every, mock.env().clone()))
+            }
+            Fault::StaleRead(_) => perform(None),
+            Fault::Unavailable => refuse(&Failure {
+                status: 503,
+                kind: Cow::Borrowed(UNAVAILABLE.0),
+                message: Some(UNAVAILABLE.1.to_owned()),
+            }),
+            Fault::Error {
+                status,
+                kind,
+                message,
+            } => refuse(&Failure {
+                status,
+                kind: Cow::Owned(kind),
+                message: Some(message),
+            }),
         },
-    )
+        effect => perform(effect.as_ref()),
+    })
 }
 
 /// A request to Kinesis that the front end has let in.
@@ -313,43 +308,49 @@ async fn dynamodb(
         )
     };
     mock.control().count(operation);
-    let names = |table: &str| DynamoDb::is_about(body, table);
-    Ok(
-        match mock
-            .control()
-            .apply(operation, claim.access_key_id(), names)
-        {
-            Some(Effect::Whole(fault)) => match fault {
-                Fault::Throttle => refuse(
-                    400,
-                    "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
-                    "The level of configured provisioned throughput for the table was exceeded. \
+    let effect = mock.control().apply(&Subject {
+        operation,
+        caller: claim.access_key_id(),
+        uptime: mock.now().uptime,
+        names: &|table| DynamoDb::is_about(body, table),
+        touches: &|_| false,
+    });
+    Ok(match effect {
+        Some(Effect::Whole(fault)) => match fault {
+            Fault::Throttle => refuse(
+                400,
+                "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+                "The level of configured provisioned throughput for the table was exceeded. \
                  Consider increasing your provisioning level with the UpdateTable API.",
-                ),
-                Fault::Internal => internal(),
-                Fault::LoseAnswer => {
-                    perform();
-                    internal()
-                }
-                Fault::LoseResponse => {
-                    perform();
-                    return Err(BrokenConnection);
-                }
-                Fault::Delay(time) => {
-                    mock.env().sleep(time).await;
-                    perform()
-                }
-                Fault::StaleRead(age) => ask(&account.dynamodb.as_it_was(age)),
-                Fault::Unavailable => refuse(503, UNAVAILABLE.0, UNAVAILABLE.1),
-                Fault::Error {
-                    status,
-                    kind,
-                    message,
-                } => refuse(status, &kind, &message),
-            },
-            Some(Effect::Entries(_)) | None => perform(),
+            ),
+            Fault::Internal => internal(),
+            Fault::LoseAnswer => {
+                perform();
+                internal()
+            }
+            Fault::LoseResponse => {
+                perform();
+                return Err(BrokenConnection);
+            }
+            Fault::LoseRequest => return Err(BrokenConnection),
+            Fault::Delay(time) => {
+                mock.env().sleep(time).await;
+                perform()
+            }
+            Fault::TruncateBody(bytes) => perform().with_body(|body| body.truncated(bytes)),
+            Fault::SlowBody { bytes, every } => {
+                perform().with_body(|body| body.dribbling(bytes, every, mock.env().clone()))
+            }
+            Fault::StaleRead(age) => ask(&account.dynamodb.as_it_was(age)),
+            Fault::Unavailable => refuse(503, UNAVAILABLE.0, UNAVAILABLE.1),
+            Fault::Error {
+                status,
+                kind,
+                message,
+            } => refuse(status, &kind, &message),
         },
-    )
+        Some(Effect::Entries(_)) | None => perform(),
+    })
 }
 
 /// Who signed a request; refuses it if nobody did, or wrongly where signatures count.

@@ -42,6 +42,7 @@ mod shard;
 mod stream;
 mod stream_consumers;
 mod stream_ref;
+mod subject;
 mod subscribe_to_shard;
 mod tag_resource;
 mod tags;
@@ -57,7 +58,8 @@ use self::account::Commitment;
 pub(crate) use self::encoding::Encoding;
 pub(crate) use self::failure::Failure;
 use self::input::{Broken, Input};
-pub(crate) use self::put_records::EntryFaults;
+pub(crate) use self::put_records::{EntryFaults, Which};
+pub(crate) use self::shard::{shard_id, shard_number};
 use self::stream::Stream;
 use self::token::Sealer;
 pub(crate) use self::value::Value;
@@ -218,30 +220,10 @@ impl Kinesis {
         format!("Rate exceeded for stream {stream} under account {account}.")
     }
 
-    /// Whether the request is about the stream of that name, as far as it says so itself.
-    pub(crate) fn is_about(&self, request: &Value<'_>, stream: &str) -> bool {
-        let text = |name: &str| match request.member(name) {
-            Some(Value::Text(text)) => Some(&**text),
-            _ => None,
-        };
-        let in_arn = |arn: &str| {
-            arn.split_once(":stream/")
-                .is_some_and(|(_, name)| name.split('/').next() == Some(stream))
-        };
-        text("StreamName").is_some_and(|name| name == stream)
-            || ["StreamARN", "ConsumerARN", "ResourceARN"]
-                .into_iter()
-                .filter_map(text)
-                .any(in_arn)
-            || text("ShardIterator")
-                .and_then(|token| self.read_iterator(token))
-                .is_some_and(|iterator| iterator.stream == stream)
-    }
-
     fn rate_exceeded(&self, shard: u32, stream: &str) -> String {
         format!(
             "Rate exceeded for shard {} in stream {stream} under account {}.",
-            shard::shard_id(shard),
+            shard_id(shard),
             self.config.account
         )
     }

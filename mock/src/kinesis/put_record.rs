@@ -46,23 +46,28 @@ pub(super) fn read_partition_key<'r>(
 }
 
 impl Entry<'_> {
-    /// Where the record goes by itself: the explicit hash key, or the MD5 of the partition key.
+    /// Where the record goes by itself.
     pub(super) fn hash_key(&self) -> Result<u128, Failure> {
-        match self.explicit_hash_key {
-            Some(text) => text.parse().map_err(|_| {
-                Failure::invalid_argument(format!(
-                    "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. \
-                     Specified value was {text}"
-                ))
-            }),
-            None => Ok(u128::from_be_bytes(
-                Md5::digest(self.partition_key.as_bytes()).into(),
-            )),
-        }
+        hash_key_of(self.partition_key, self.explicit_hash_key)
     }
 
     pub(super) fn payload(&self) -> Result<Payload, Failure> {
         Payload::new(self.partition_key, &self.data).ok_or_else(Failure::internal)
+    }
+}
+
+/// The explicit hash key, or the MD5 of the partition key.
+pub(super) fn hash_key_of(partition_key: &str, explicit: Option<&str>) -> Result<u128, Failure> {
+    match explicit {
+        Some(text) => text.parse().map_err(|_| {
+            Failure::invalid_argument(format!(
+                "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. \
+                 Specified value was {text}"
+            ))
+        }),
+        None => Ok(u128::from_be_bytes(
+            Md5::digest(partition_key.as_bytes()).into(),
+        )),
     }
 }
 

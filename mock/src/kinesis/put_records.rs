@@ -4,6 +4,7 @@
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>
 
 use std::fmt;
+use std::num::NonZeroUsize;
 
 use serde::Serialize;
 
@@ -24,10 +25,30 @@ const MAX_BYTES: usize = 10 * 1024 * 1024;
 /// What the service shows for each entry when there are too many.
 const SHOWN_ENTRY: &str = "com.amazonaws.kinesis.v20131202.PutRecordsRequestEntry@c965e310";
 
-/// Which entries of a request fail, by their index.
+/// Which entries of a request fail.
 pub(crate) struct EntryFaults {
     pub(crate) fault: EntryFault,
-    pub(crate) fails: Box<dyn Fn(usize) -> bool + Send + Sync>,
+    /// By their index.
+    pub(crate) which: Which,
+    /// Only those that this shard would take.
+    pub(crate) shard: Option<u32>,
+}
+
+/// Some of a request's entries.
+pub(crate) enum Which {
+    /// The first of every so many.
+    Every(NonZeroUsize),
+    Picked(Box<dyn Fn(usize) -> bool + Send + Sync>),
+}
+
+impl EntryFaults {
+    fn strikes(&self, index: usize, shard: u32) -> bool {
+        let is_picked = match &self.which {
+            Which::Every(every) => index % *every == 0,
+            Which::Picked(picks) => picks(index),
+        };
+        is_picked && self.shard.is_none_or(|wanted| wanted == shard)
+    }
 }
 
 impl fmt::Debug for EntryFaults {
@@ -114,10 +135,11 @@ impl Kinesis {
         let mut results = Vec::with_capacity(records.len());
         for (index, (hash_key, payload)) in records.into_iter().enumerate() {
             let hash_key = hash_key.unwrap_or_else(|| state.next_in_turn());
+            let owner = || state.owner(hash_key).map_or(0, |shard| shard.number);
             if let Some(faults) = faults
-                && (faults.fails)(index)
+                && let shard = owner()
+                && faults.strikes(index, shard)
             {
-                let shard = state.owner(hash_key).map_or(0, |shard| shard.number);
                 failed_record_count += 1;
                 results.push(self.failed(faults.fault, shard, &stream.name));
                 continue;

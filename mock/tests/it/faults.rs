@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use shardwise_mock::{EntryFault, Fault, Mock, Operation};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use shardwise_mock::{Api, EntryFault, Fault, Mock, Operation};
 use tower_service::Service as _;
 
-use crate::support::{AUTHORIZATION, Client, World, request};
+use crate::support::{Client, World, answer_on_socket, request, shard_id};
 
 fn put() -> Value {
     json!({"StreamName": "s", "PartitionKey": "a", "Data": ""})
@@ -206,18 +205,7 @@ async fn a_lost_response_breaks_the_connection_of_a_socket() {
     mock.on(Operation::PutRecord)
         .times(1)
         .reply(Fault::LoseResponse);
-    let body = put().to_string();
-    let text = format!(
-        "POST / HTTP/1.1\r\nhost: x\r\nx-amz-target: Kinesis_20131202.PutRecord\r\n\
-         content-type: application/x-amz-json-1.1\r\nx-amz-date: 0\r\n\
-         authorization: {AUTHORIZATION}\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
-    stream.write_all(text.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    // Closed or reset: either way there is no answer.
-    let _ = stream.read_to_end(&mut answer).await;
+    let answer = answer_on_socket(server.local_addr(), "PutRecord", &put()).await;
     assert!(answer.is_empty(), "{answer:?}");
     let client = Client::new(&mock);
     let iterator = client.iterator("s", 0, "TRIM_HORIZON").await;
@@ -271,4 +259,168 @@ async fn a_rule_makes_single_reads_of_a_table_stale() {
     owner("w3").await;
     assert_eq!(read(false).await, "w3", "the rule is used up");
     assert_eq!((stale.struck(), other.struck()), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_request_was_not_done() {
+    let world = World::new();
+    world.client.create("s", 1).await;
+    let rule = world.mock.on(Operation::PutRecord).times(1);
+    let rule = rule.reply(Fault::LoseRequest);
+    let sent = request("PutRecord", put().to_string().into_bytes());
+    assert!(world.mock.service().call(sent).await.is_err());
+    assert_eq!(rule.struck(), 1);
+    let iterator = world.client.iterator("s", 0, "TRIM_HORIZON").await;
+    assert_eq!(world.client.drain(iterator, 10).await.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_truncated_body_announces_all_and_breaks_where_it_was_told_to() {
+    let world = World::new();
+    let whole = world.client.post("ListStreams", b"{}".to_vec()).await.1;
+    for (bytes, breaks) in [(0, true), (7, true), (whole.len(), false), (1000, false)] {
+        let rule = world.mock.on(Operation::ListStreams).times(1);
+        rule.reply(Fault::TruncateBody(bytes));
+        let response = world
+            .mock
+            .service()
+            .call(request("ListStreams", b"{}".to_vec()));
+        let (head, mut body) = response.await.unwrap().into_parts();
+        assert_eq!(head.headers["content-length"], whole.len().to_string());
+        let mut read = Vec::new();
+        let mut broke = false;
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(frame) => read.extend(frame.into_data().unwrap()),
+                Err(_) => broke = true,
+            }
+        }
+        assert_eq!(
+            (&read[..], broke),
+            (&whole[..bytes.min(whole.len())], breaks)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_body_closes_its_socket_early() {
+    let mock = Mock::new();
+    let server = mock.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+    mock.on(Operation::ListStreams)
+        .times(1)
+        .reply(Fault::TruncateBody(7));
+    let answer = answer_on_socket(server.local_addr(), "ListStreams", &json!({})).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(head.contains("content-length: 62"), "{head}");
+    assert_eq!(body, "{\"Strea");
+    server.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_dribbles_by_the_mocks_clock() {
+    let world = World::new();
+    let whole = world.client.post("ListStreams", b"{}".to_vec()).await.1;
+    let pause = Duration::from_secs(2);
+    let rule = world.mock.on(Operation::ListStreams).times(1);
+    rule.reply(Fault::slow_body(10.try_into().unwrap(), pause));
+    let begin = world.env().now();
+    let slow = world.client.post("ListStreams", b"{}".to_vec()).await.1;
+    assert_eq!(slow, whole);
+    let pieces = u32::try_from(whole.len().div_ceil(10)).unwrap();
+    assert_eq!(world.env().now() - begin, pause * pieces);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_begins_and_ends_by_the_mocks_clock() {
+    let world = World::new();
+    let second = Duration::from_secs(1);
+    let rule = world
+        .mock
+        .on(Operation::ListStreams)
+        .after(30 * second)
+        .lasting(10 * second);
+    let rule = rule.reply(Fault::Unavailable);
+    let mut struck = Vec::new();
+    for at in 0..60 {
+        if world.client.call("ListStreams", json!({})).await.is_err() {
+            struck.push(at);
+        }
+        world.advance(second).await;
+    }
+    assert_eq!(struck, (30..40).collect::<Vec<_>>());
+    assert_eq!(rule.struck(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_is_for_one_shard_by_its_id_by_an_iterator_and_by_a_records_key() {
+    let world = World::new();
+    let client = &world.client;
+    client.create("s", 2).await;
+    let iterators = [
+        client.iterator("s", 0, "LATEST").await,
+        client.iterator("s", 1, "LATEST").await,
+    ];
+    let rule = world
+        .mock
+        .on_every_operation()
+        .service(Api::Kinesis)
+        .shard(1);
+    let rule = rule.reply(Fault::Unavailable);
+    let top = u128::MAX.to_string();
+    let record = |key: &str| json!({"PartitionKey": "a", "ExplicitHashKey": key, "Data": ""});
+    let with_stream = |mut body: Value| {
+        body["StreamName"] = "s".into();
+        body
+    };
+    let start =
+        |shard| with_stream(json!({"ShardId": shard_id(shard), "ShardIteratorType": "LATEST"}));
+    for (operation, spared, struck) in [
+        ("GetShardIterator", start(0), start(1)),
+        (
+            "GetRecords",
+            json!({"ShardIterator": iterators[0]}),
+            json!({"ShardIterator": iterators[1]}),
+        ),
+        (
+            "PutRecord",
+            with_stream(record("0")),
+            with_stream(record(&top)),
+        ),
+        (
+            "PutRecords",
+            with_stream(json!({"Records": [record("0"), record("1")]})),
+            with_stream(json!({"Records": [record("0"), record(&top)]})),
+        ),
+    ] {
+        client.ok(operation, spared).await;
+        let refusal = client.call(operation, struck).await.unwrap_err();
+        assert_eq!(refusal.status, 503, "{operation}");
+    }
+    client.ok("ListShards", json!({"StreamName": "s"})).await;
+    assert_eq!(rule.struck(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_for_one_shard_fail_and_the_others_are_stored() {
+    let world = World::new();
+    let client = &world.client;
+    client.create("s", 2).await;
+    world
+        .mock
+        .on(Operation::PutRecords)
+        .shard(1)
+        .fail_entries(EntryFault::Throttle, |_| true);
+    let record =
+        |key: u128| json!({"PartitionKey": "a", "ExplicitHashKey": key.to_string(), "Data": ""});
+    let records = json!([record(0), record(u128::MAX), record(1)]);
+    let answer = client
+        .ok("PutRecords", json!({"StreamName": "s", "Records": records}))
+        .await;
+    assert_eq!(answer["FailedRecordCount"], 1);
+    let message = answer["Records"][1]["ErrorMessage"].as_str().unwrap();
+    assert!(
+        message.contains("shard shardId-000000000001 in stream s"),
+        "{message}"
+    );
 }

@@ -8,10 +8,12 @@
 )]
 
 mod accounts;
+mod admin;
 mod cbor;
 mod clock;
 mod consumers;
 mod determinism;
+mod fault_text;
 mod faults;
 mod garbage;
 mod http;

@@ -30,6 +30,8 @@ struct Running {
     address: String,
     /// Of the TLS port, if there is one.
     tls_address: Option<String>,
+    /// Of the admin API, if there is one.
+    admin: String,
 }
 
 impl Running {
@@ -39,6 +41,7 @@ impl Running {
         let stdout = child.stdout.as_mut().unwrap();
         BufReader::new(stdout).read_line(&mut line).unwrap();
         let ready = line.strip_prefix("ready http://").expect(&line).trim();
+        let (ready, admin) = ready.split_once(" admin http://").unwrap_or((ready, ""));
         let (address, tls_address) = match ready.split_once(" https://") {
             Some((address, tls_address)) => (address, Some(tls_address.to_owned())),
             None => (ready, None),
@@ -46,8 +49,22 @@ impl Running {
         Self {
             address: address.to_owned(),
             tls_address,
+            admin: admin.to_owned(),
             child,
         }
+    }
+
+    fn admin(&self, request: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(&self.admin).unwrap();
+        let length = body.len();
+        let request = format!(
+            "{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: \
+             {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     fn list_streams(&self) -> String {
@@ -104,6 +121,8 @@ fn every_flag_is_a_variable_too() {
     command
         .env("SHARDWISE_MOCK_LISTEN", "127.0.0.1:0")
         .env("SHARDWISE_MOCK_ACCOUNT", "123456789012")
+        .env("SHARDWISE_MOCK_REGION", "eu-west-1")
+        .env("SHARDWISE_MOCK_ADMIN_LISTEN", "127.0.0.1:0")
         .env("SHARDWISE_MOCK_SHARD_LIMIT", "9")
         .env("SHARDWISE_MOCK_STATE_DELAY", "0")
         .env("SHARDWISE_MOCK_SEED", "1")
@@ -114,7 +133,10 @@ fn every_flag_is_a_variable_too() {
     let running = Running::start(command);
     assert!(running.tls_address.is_some());
     let answer = running.list_streams();
-    assert!(answer.contains(":123456789012:stream/b"), "{answer}");
+    let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/b";
+    assert!(answer.contains(arn), "{answer}");
+    let answer = running.admin("GET /health", "");
+    assert!(answer.contains(r#"{"status":"ok"}"#), "{answer}");
 }
 
 #[tokio::test]
@@ -139,6 +161,54 @@ fn it_verifies_signatures_where_it_is_told_to() {
     let running = Running::start(program(&["--listen", "127.0.0.1:0", "--verify-signatures"]));
     let answer = running.list_streams();
     assert!(answer.contains("IncompleteSignatureException"), "{answer}");
+}
+
+#[test]
+fn its_manual_clock_is_moved_over_the_admin_api_and_dates_its_answers() {
+    let running = Running::start(program(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--clock",
+        "manual",
+    ]));
+    let date = |answer: &str| {
+        let (_, rest) = answer.split_once("date: ").unwrap();
+        rest.lines().next().unwrap().to_owned()
+    };
+    let before = date(&running.list_streams());
+    assert_eq!(date(&running.list_streams()), before);
+    let answer = running.admin("POST /clock/advance", r#"{"ms": 86400000}"#);
+    assert!(answer.contains(r#""uptime_ms":86400000"#), "{answer}");
+    let day = |date: &str| httpdate::parse_http_date(date).unwrap();
+    let passed = day(&date(&running.list_streams())).duration_since(day(&before));
+    assert_eq!(passed.unwrap().as_secs(), 86_400);
+}
+
+#[test]
+fn its_faults_come_from_a_file() {
+    let file = std::env::temp_dir().join(format!("shardwise-faults-{}", std::process::id()));
+    let path = file.to_str().unwrap();
+    std::fs::write(
+        &file,
+        r#"[{"operation": "ListStreams", "fault": "internal"}]"#,
+    )
+    .unwrap();
+    let running = Running::start(program(&["--listen", "127.0.0.1:0", "--faults", path]));
+    let answer = running.list_streams();
+    assert!(answer.contains("InternalFailure"), "{answer}");
+    std::fs::write(&file, "[{\"fault\":\n\"none\"}]").unwrap();
+    let (code, _, stderr) = failure(&["--listen", "127.0.0.1:0", "--faults", path]);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(code, Some(1));
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    for part in [path, "[0].fault", "line 2"] {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+    let (code, _, stderr) = failure(&["--listen", "127.0.0.1:0", "--faults", path]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("could not read"), "{stderr}");
 }
 
 fn failure(arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -176,6 +246,12 @@ fn what_it_cannot_do_it_refuses_before_it_begins() {
         stderr.contains("could not write the certificate to /"),
         "{stderr}"
     );
+    let (code, _, stderr) = failure(&["--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("--allow-remote"), "{stderr}");
+    let (code, _, stderr) = failure(&["--listen", "127.0.0.1:0", "--clock", "manual"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("--admin-listen"), "{stderr}");
     let (code, _, stderr) = failure(&["--shard-limit", "1", "--create-stream", "a:2"]);
     assert_eq!(code, Some(1));
     assert!(stderr.contains("could not create stream a"), "{stderr}");
@@ -186,7 +262,8 @@ fn what_it_cannot_do_it_refuses_before_it_begins() {
         ["--tls-listen", "localhost"],
         ["--tls-certificate", "mock.pem"],
         ["--account", "1"],
-        ["--clock", "manual"],
+        ["--admin-listen", "here"],
+        ["--region", "EU west"],
         ["--clock", "scaled:0"],
         ["--clock", "scaled:x"],
         ["--clock", "slow"],

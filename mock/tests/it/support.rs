@@ -1,6 +1,7 @@
 //! A client that knows nothing but JSON over HTTP.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,6 +12,8 @@ use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
 use shardwise_env::{Env, Node, Simulation};
 use shardwise_mock::{Mock, MockBuilder, MockService, ResponseBody};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tower_service::Service as _;
 
 pub(crate) const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 \
@@ -317,6 +320,23 @@ where
         let text = message.payload["message"].as_str().unwrap().to_owned();
         (message.headers[":exception-type"].clone(), text)
     }
+}
+
+/// What comes back from a socket until the other side closes it.
+pub(crate) async fn answer_on_socket(address: SocketAddr, operation: &str, body: &Value) -> String {
+    let body = body.to_string();
+    let text = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-amz-target: \
+         Kinesis_20131202.{operation}\r\ncontent-type: application/x-amz-json-1.1\r\nx-amz-date: \
+         0\r\nauthorization: {AUTHORIZATION}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // Closed or reset: either way that was all.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8(answer).unwrap()
 }
 
 /// A signed request to Kinesis.

@@ -1,0 +1,258 @@
+//! The admin API: what a test in another process, or a person, asks of a mock beside AWS's own
+//! operations. JSON over HTTP, on a port of its own.
+//!
+//! | request | |
+//! |---|---|
+//! | `GET /health` | whether it answers |
+//! | `GET /metrics` | requests by operation and strikes by fault rule, for Prometheus |
+//! | `GET /faults` | every fault rule and how often it struck |
+//! | `POST /faults` | adds rules, in the text of [`Mock::add_faults`] |
+//! | `DELETE /faults`, `DELETE /faults/ID` | drops all rules, or one |
+//! | `GET /clock` | the mock's time |
+//! | `POST /clock/advance` | `{"ms": N}` moves a manual clock on |
+//! | `POST /reset`, `POST /moto-api/reset` | drops all streams, tables and fault rules |
+//!
+//! What cannot be done is a 4xx with `{"error": "..."}`. Nobody is asked who they are: it is for
+//! loopback addresses.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use shardwise_env::Env;
+use tower_service::Service;
+
+use crate::body::{ResponseBody, read_all};
+use crate::fault_text::RuleReport;
+use crate::mock::Mock;
+use crate::operation::Operation;
+use crate::service::{BrokenConnection, ResponseFuture};
+
+/// The largest body that is read: some thousand fault rules.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// How far the clock moves at once: dates must not run out of what HTTP can write.
+const MAX_ADVANCE_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
+
+const JSON: &str = "application/json";
+const PROMETHEUS: &str = "text/plain; version=0.0.4";
+
+/// The admin API of a [`Mock`] as a service of whole HTTP requests. Cheap to clone;
+/// [`Mock::admin_service`] makes it.
+#[derive(Debug, Clone)]
+pub struct AdminService {
+    mock: Mock,
+    /// The clock that a body's arrival is timed by.
+    patience: Env,
+}
+
+impl AdminService {
+    pub(crate) fn new(mock: Mock) -> Self {
+        let patience = mock.env().clone();
+        Self { mock, patience }
+    }
+
+    /// For requests that come by sockets: those live in real time, whatever the mock's clock.
+    pub(crate) fn on_sockets(self) -> Self {
+        Self {
+            patience: Env::system(),
+            ..self
+        }
+    }
+}
+
+impl<B> Service<Request<B>> for AdminService
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = BrokenConnection;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BrokenConnection>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture {
+        let (mock, patience) = (self.mock.clone(), self.patience.clone());
+        Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let reply = match read_all(body, MAX_BODY_BYTES, &patience).await {
+                Ok(body) => answer(&mock, &head.method, head.uri.path(), &body),
+                Err(status) => Err(Refusal(status, "the request did not arrive".to_owned())),
+            };
+            Ok(reply.unwrap_or_else(Reply::from).into_response())
+        })
+    }
+}
+
+/// What goes back.
+struct Reply {
+    status: StatusCode,
+    content_type: &'static str,
+    body: String,
+}
+
+/// Why a request is not done.
+struct Refusal(StatusCode, String);
+
+impl Reply {
+    fn json(value: &impl Serialize) -> Self {
+        Self {
+            status: StatusCode::OK,
+            content_type: JSON,
+            body: serde_json::to_string(value).unwrap_or_default(),
+        }
+    }
+
+    fn into_response(self) -> Response<ResponseBody> {
+        let mut response = Response::new(ResponseBody::new(self.body));
+        *response.status_mut() = self.status;
+        let content_type = HeaderValue::from_static(self.content_type);
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response
+    }
+}
+
+impl From<Refusal> for Reply {
+    fn from(Refusal(status, why): Refusal) -> Self {
+        Self {
+            status,
+            ..Self::json(&json!({"error": why}))
+        }
+    }
+}
+
+fn answer(mock: &Mock, method: &Method, path: &str, body: &Bytes) -> Result<Reply, Refusal> {
+    match (method, path) {
+        (&Method::GET, "/health") => Ok(Reply::json(&json!({"status": "ok"}))),
+        (&Method::GET, "/metrics") => Ok(Reply {
+            status: StatusCode::OK,
+            content_type: PROMETHEUS,
+            body: metrics(mock),
+        }),
+        (&Method::GET, "/faults") => Ok(Reply::json(&reports(mock))),
+        (&Method::POST, "/faults") => add_faults(mock, body),
+        (&Method::DELETE, "/faults") => {
+            mock.clear_faults();
+            Ok(done())
+        }
+        (&Method::DELETE, path) if path.starts_with("/faults/") => {
+            let id = path.trim_start_matches("/faults/");
+            match id.parse() {
+                Ok(number) if mock.control().remove(number) => Ok(done()),
+                _ => Err(Refusal(
+                    StatusCode::NOT_FOUND,
+                    format!("there is no rule {id}"),
+                )),
+            }
+        }
+        (&Method::GET, "/clock") => Ok(clock(mock)),
+        (&Method::POST, "/clock/advance") => advance(mock, body),
+        (&Method::POST, "/reset" | "/moto-api/reset") => {
+            mock.reset();
+            Ok(done())
+        }
+        (_, "/health" | "/metrics" | "/faults" | "/clock" | "/clock/advance" | "/reset") => {
+            Err(Refusal(
+                StatusCode::METHOD_NOT_ALLOWED,
+                format!("{path} takes no {method}"),
+            ))
+        }
+        _ => Err(Refusal(
+            StatusCode::NOT_FOUND,
+            format!("there is no {path}"),
+        )),
+    }
+}
+
+fn done() -> Reply {
+    Reply::json(&json!({"status": "ok"}))
+}
+
+fn reports(mock: &Mock) -> Vec<RuleReport> {
+    let rules = mock.control().all_rules();
+    rules.iter().map(RuleReport::from).collect()
+}
+
+fn add_faults(mock: &Mock, body: &Bytes) -> Result<Reply, Refusal> {
+    let text = std::str::from_utf8(body).map_err(|error| bad_request(&error))?;
+    let rules = mock.add_rules(text).map_err(|error| bad_request(&error))?;
+    let ids: Vec<u64> = rules.into_iter().map(|(id, _)| id).collect();
+    Ok(Reply {
+        status: StatusCode::CREATED,
+        ..Reply::json(&json!({"ids": ids}))
+    })
+}
+
+fn clock(mock: &Mock) -> Reply {
+    let now = mock.now();
+    Reply::json(&json!({
+        "wall_ms": now.wall_ms,
+        "uptime_ms": now.uptime_ms(),
+        "manual": mock.manual_clock().is_some(),
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    ms: u64,
+}
+
+fn advance(mock: &Mock, body: &Bytes) -> Result<Reply, Refusal> {
+    let Advance { ms } = serde_json::from_slice(body).map_err(|error| bad_request(&error))?;
+    let Some(clock) = mock.manual_clock() else {
+        return Err(Refusal(
+            StatusCode::CONFLICT,
+            "the clock moves by itself: only a manual clock can be moved".to_owned(),
+        ));
+    };
+    if ms > MAX_ADVANCE_MS {
+        return Err(Refusal(
+            StatusCode::BAD_REQUEST,
+            format!("the clock moves by {MAX_ADVANCE_MS} ms at most, ten years"),
+        ));
+    }
+    clock.advance(Duration::from_millis(ms));
+    Ok(self::clock(mock))
+}
+
+fn bad_request(error: &impl ToString) -> Refusal {
+    Refusal(StatusCode::BAD_REQUEST, error.to_string())
+}
+
+/// The text that Prometheus reads.
+/// <https://prometheus.io/docs/instrumenting/exposition_formats/>
+fn metrics(mock: &Mock) -> String {
+    let mut text = "# HELP shardwise_mock_requests_total Requests by operation.\n\
+                    # TYPE shardwise_mock_requests_total counter\n"
+        .to_owned();
+    for &operation in Operation::ALL {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "shardwise_mock_requests_total{{service=\"{}\",operation=\"{operation}\"}} {}",
+            operation.api().name(),
+            mock.calls(operation)
+        );
+    }
+    text += "# HELP shardwise_mock_fault_strikes_total Requests that a fault rule struck.\n\
+             # TYPE shardwise_mock_fault_strikes_total counter\n";
+    for rule in reports(mock) {
+        let _ = writeln!(
+            text,
+            "shardwise_mock_fault_strikes_total{{rule=\"{}\"}} {}",
+            rule.id, rule.struck
+        );
+    }
+    text
+}
