@@ -9,7 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ciborium::Value as Cbor;
 use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tower_service::Service as _;
 
 use crate::support::{Client, World, request, shard_id};
 
@@ -321,6 +323,33 @@ async fn a_request_of_indefinite_lengths_is_a_request() {
     let iterator = world.client.iterator("s", 0, "TRIM_HORIZON").await;
     let records = world.client.drain(iterator, 10).await;
     assert_eq!(records[0]["Data"], "AP8=");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_is_refused_in_cbor_and_pushed_in_json() {
+    let world = World::new();
+    world.client.create("s", 1).await;
+    let subscribe = |consumer: &str| {
+        map([
+            ("ConsumerARN", consumer.into()),
+            ("ShardId", shard_id(0).into()),
+            ("StartingPosition", map([("Type", "LATEST".into())])),
+        ])
+    };
+    let (status, refusal) = call(&world.client, "SubscribeToShard", &subscribe("x")).await;
+    assert_eq!(status, 400);
+    assert_eq!(member(&refusal, "__type"), &"ValidationException".into());
+
+    let consumer = world.client.register("s", "c").await;
+    let mut sent = request("SubscribeToShard", bytes(&subscribe(&consumer)));
+    sent.headers_mut()
+        .insert("content-type", CBOR.parse().unwrap());
+    let response = world.mock.service().call(sent).await.unwrap();
+    let event_stream = "application/vnd.amazon.eventstream";
+    assert_eq!(response.headers()["content-type"], event_stream);
+    let first = response.into_body().frame().await.unwrap().unwrap();
+    let first = String::from_utf8_lossy(first.data_ref().unwrap()).into_owned();
+    assert!(first.contains("application/x-amz-json-1.1"), "{first}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -172,6 +172,23 @@ async fn a_browser_is_let_in() {
     assert_eq!(headers["access-control-allow-methods"], "POST");
     assert_eq!(headers["access-control-max-age"], "172800");
     assert!(!headers.contains_key("x-amz-id-2"));
+
+    // What follows the preflight, refused or not.
+    for (body, expected) in [("{}", 200), ("", 400)] {
+        let mut sent = request("ListStreams", body.into());
+        let origin = "http://example.test".parse().unwrap();
+        sent.headers_mut().insert("origin", origin);
+        let (status, headers, _) = client.send(sent).await;
+        assert_eq!(status, expected);
+        assert_eq!(headers["access-control-allow-origin"], "*");
+        assert_eq!(
+            headers["access-control-expose-headers"],
+            "x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-id,x-amz-id-2,x-amzn-ErrorMessage,Date"
+        );
+        assert!(headers.contains_key("x-amz-id-2"));
+    }
+    let (_, headers, _) = client.send(request("ListStreams", "{}".into())).await;
+    assert!(!headers.contains_key("access-control-allow-origin"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -33,7 +34,7 @@ pub(crate) async fn connect(
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
     roots.add(certificate).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -66,7 +67,7 @@ pub(crate) async fn ask(
         .insert("host", "localhost".parse().unwrap());
     let io = TokioIo::new(stream);
     let env = Env::system();
-    let (response, _connection) = if protocol.as_deref() == Some("h2") {
+    let (response, connection) = if protocol.as_deref() == Some("h2") {
         let (mut sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
                 .await
@@ -80,6 +81,7 @@ pub(crate) async fn ask(
     };
     assert_eq!(response.status(), 200);
     let body = response.into_body().collect().await.unwrap().to_bytes();
+    connection.await.unwrap();
     serde_json::from_slice(&body).unwrap()
 }
 
@@ -143,9 +145,38 @@ async fn who_does_not_finish_a_handshake_holds_up_nobody() {
     }
 }
 
+/// The records of TLS by their first byte.
+const ALERT: u8 = 0x15;
+const HANDSHAKE: u8 = 0x16;
+
+/// What comes back for these bytes, until the connection closes.
+async fn answer_to(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    answer
+}
+
+/// How a client begins.
+fn client_hello() -> Vec<u8> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    hello
+}
+
 #[tokio::test]
 async fn bytes_that_are_not_tls_get_a_closed_connection() {
     let (server, certificate) = started().await;
+    let address = server.local_addr();
     for garbage in [
         &b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"[..],
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -156,17 +187,26 @@ async fn bytes_that_are_not_tls_get_a_closed_connection() {
         &[0; 1024],
         &[0xff; 1024],
     ] {
-        let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
-        stream.write_all(garbage).await.unwrap();
-        stream.shutdown().await.unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
-        // Nothing, or a TLS alert.
+        let answer = answer_to(address, garbage).await;
         assert!(
-            answer.is_empty() || answer[0] == 0x15,
+            matches!(answer.first(), None | Some(&ALERT)),
             "{garbage:02x?}: {answer:02x?}"
         );
     }
-    let connection = connect(server.local_addr(), &certificate, "localhost", &["h2"]).await;
+    let hello = client_hello();
+    assert_eq!(answer_to(address, &hello).await.first(), Some(&HANDSHAKE));
+    for at in (0..hello.len()).step_by(5) {
+        let mut spoiled = hello.clone();
+        spoiled[at] ^= 0x55;
+        for bytes in [&hello[..at], &spoiled] {
+            let answer = answer_to(address, bytes).await;
+            let first = answer.first();
+            assert!(
+                matches!(first, None | Some(&(ALERT | HANDSHAKE))),
+                "{at}: {answer:02x?}"
+            );
+        }
+    }
+    let connection = connect(address, &certificate, "localhost", &["h2"]).await;
     ask(connection, "ListStreams", json!({})).await;
 }
