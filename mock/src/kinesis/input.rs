@@ -3,7 +3,8 @@
 //! A wrong type ends the request at once with a SerializationException; broken constraints are
 //! collected and told together by [`Input::finish`], which every operation calls after it has read
 //! its last member and before it looks at any state. So types come before constraints and
-//! constraints before existence, as in the service. The rules of single members are in
+//! constraints before existence, as in the service. Operations read their members in the model's
+//! order, and in that order the constraints are told. The rules of single members are in
 //! [`super::rules`].
 
 use std::borrow::Cow;
@@ -362,7 +363,7 @@ impl<'r> Input<'r> {
                 "Value {} at '{}' failed to satisfy constraint: Member must satisfy constraint: {}",
                 shown(),
                 self.path(name),
-                rule.all()
+                rule.of_items()
             ));
         }
         Ok(texts)

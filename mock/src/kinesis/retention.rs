@@ -10,13 +10,13 @@ use std::time::Duration;
 use super::failure::Failure;
 use super::input::Input;
 use super::reshard::check_active;
-use super::stream::Change;
+use super::stream::{Change, Stream};
 use super::stream_ref::StreamRef;
 use super::{Kinesis, rules};
 use crate::clock::Now;
 
-const MIN_HOURS: i64 = 24;
-const MAX_HOURS: i64 = 8760;
+const MIN_HOURS: u64 = 24;
+const MAX_HOURS: u64 = 8760;
 
 impl Kinesis {
     pub(super) fn increase_stream_retention_period(
@@ -50,37 +50,46 @@ impl Kinesis {
 
         let stream = self.stream(&stream, now)?;
         let mut state = stream.lock(now);
-        let seconds = u64::try_from(hours).unwrap_or_default() * 3600;
-        let retention = Duration::from_secs(seconds);
-        let current = state.settings.retention;
-        let wrong = if hours < MIN_HOURS {
-            format!(
-                "Minimum allowed retention period is {MIN_HOURS} hours. Requested retention period \
-                 ({hours} hours) is too short."
-            )
-        } else if hours > MAX_HOURS {
-            format!(
-                "Maximum allowed retention period is {MAX_HOURS} hours. Requested retention period \
-                 ({hours} hours) is too long."
-            )
-        } else if retention.cmp(&current) != direction {
-            let (relation, other) = match direction {
-                Ordering::Greater => ("shorter", "Decrease"),
-                _ => ("longer", "Increase"),
-            };
-            format!(
-                "Requested retention period ({hours} hours) for stream {} can not be {relation} \
-                 than existing retention period ({} hours). Use {other}RetentionPeriod API.",
-                stream.name,
-                current.as_secs() / 3600
-            )
-        } else {
-            check_active(&state, &stream)?;
-            let mut settings = state.settings.clone();
-            settings.retention = retention;
-            state.begin(Change::settings(settings), now, self.config.state_delay);
-            return Ok(());
-        };
-        Err(Failure::invalid_argument(wrong))
+        let current_hours = state.settings.retention.as_secs() / 3600;
+        let hours = check_hours(hours, current_hours, direction, &stream)?;
+        check_active(&state, &stream)?;
+        let mut settings = state.settings.clone();
+        settings.retention = Duration::from_secs(hours * 3600);
+        state.begin(Change::settings(settings), now, self.config.state_delay);
+        Ok(())
     }
+}
+
+/// Refuses a retention that no stream has, or that lies in the other direction.
+fn check_hours(
+    asked: i64,
+    current: u64,
+    direction: Ordering,
+    stream: &Stream,
+) -> Result<u64, Failure> {
+    let hours = u64::try_from(asked).unwrap_or_default();
+    let refusal = if hours < MIN_HOURS {
+        format!(
+            "Minimum allowed retention period is {MIN_HOURS} hours. Requested retention period \
+             ({asked} hours) is too short."
+        )
+    } else if hours > MAX_HOURS {
+        format!(
+            "Maximum allowed retention period is {MAX_HOURS} hours. Requested retention period \
+             ({asked} hours) is too long."
+        )
+    } else if hours.cmp(&current) == direction {
+        return Ok(hours);
+    } else {
+        let (relation, other) = match direction {
+            Ordering::Greater => ("shorter", "Decrease"),
+            _ => ("longer", "Increase"),
+        };
+        format!(
+            "Requested retention period ({asked} hours) for stream {} can not be {relation} than \
+             existing retention period ({current} hours). Use {other}RetentionPeriod API.",
+            stream.name
+        )
+    };
+    Err(Failure::invalid_argument(refusal))
 }

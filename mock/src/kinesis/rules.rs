@@ -90,8 +90,8 @@ impl Text {
         self.length.fits(text) && self.lists(text)
     }
 
-    /// What the service tells of the items of a list.
-    pub(crate) fn all(&self) -> String {
+    /// What the service tells of the items of a list, all together.
+    pub(crate) fn of_items(&self) -> String {
         if self.one_of.is_empty() {
             self.length.both()
         } else {
