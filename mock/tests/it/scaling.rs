@@ -1,13 +1,13 @@
 //! UpdateShardCount: equal ranges, and a history that every reader can follow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::reshard::open_ranges;
-use crate::support::{Client, World, order, shard_id, virtual_time};
+use crate::support::{Client, World, data, order, shard_id, virtual_time};
 
 fn scale(target: u32) -> Value {
     json!({"StreamName": "s", "TargetShardCount": target, "ScalingType": "UNIFORM_SCALING"})
@@ -155,7 +155,47 @@ async fn what_is_too_much_too_little_or_on_demand_is_refused() {
     assert_eq!(message, "Stream t under account 000000000000 not found.");
 }
 
-/// The open shards that every shard's descent ends in; each shard may have two children at most.
+#[tokio::test(start_paused = true)]
+async fn who_follows_the_children_reads_every_record_once() {
+    let World { client, .. } = World::new();
+    client.create("s", 3).await;
+    let mut written = BTreeSet::new();
+    for target in [5, 4, 7, 4, 2, 3] {
+        for _ in 0..20 {
+            let text = format!("{}", written.len());
+            client.put("s", &text, text.as_bytes()).await;
+            written.insert(text.into_bytes());
+        }
+        client.ok("UpdateShardCount", scale(target)).await;
+    }
+    let mut waiting: BTreeSet<String> = (0..3).map(shard_id).collect();
+    let mut done = BTreeSet::new();
+    let mut read = Vec::new();
+    while let Some(shard) = waiting.pop_first() {
+        let start = json!({
+            "StreamName": "s", "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON",
+        });
+        let start = client.ok("GetShardIterator", start).await;
+        let page = json!({"ShardIterator": start["ShardIterator"]});
+        let page = client.ok("GetRecords", page).await;
+        read.extend(page["Records"].as_array().unwrap().iter().map(data));
+        assert!(done.insert(shard), "no shard is anybody's child twice");
+        let is_open = page.get("NextShardIterator").is_some();
+        assert_eq!(is_open, page.get("ChildShards").is_none());
+        for child in page["ChildShards"].as_array().unwrap_or(&Vec::new()) {
+            let parents = child["ParentShards"].as_array().unwrap();
+            let mut parents = parents.iter().map(|parent| parent.as_str().unwrap());
+            if parents.all(|parent| done.contains(parent)) {
+                waiting.insert(child["ShardId"].as_str().unwrap().to_owned());
+            }
+        }
+    }
+    assert_eq!(done.len(), client.shards("s").await.len());
+    assert_eq!(read.len(), written.len());
+    assert_eq!(BTreeSet::from_iter(read), written);
+}
+
+/// Every closed shard has one child or two, which begin above its end, and no open one has any.
 fn check_descent(shards: &[Value]) {
     let mut children: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for shard in shards {
