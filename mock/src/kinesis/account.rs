@@ -32,6 +32,7 @@ pub(crate) struct DescribeLimitsOutput {
     open_shard_count: u32,
     on_demand_stream_count: usize,
     on_demand_stream_count_limit: u32,
+    channel_count: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -120,7 +121,14 @@ impl Kinesis {
             open_shard_count: *self.shard_count(),
             on_demand_stream_count,
             on_demand_stream_count_limit: ON_DEMAND_STREAM_LIMIT,
+            channel_count: self.channels(now).len(),
         }
+    }
+
+    /// Whether on-demand streams are those of on-demand advantage.
+    pub(super) fn has_commitment(&self, now: Now) -> bool {
+        self.commitment()
+            .is_some_and(|commitment| !commitment.has_ended(now))
     }
 
     pub(super) fn describe_account_settings(&self, now: Now) -> AccountSettings {

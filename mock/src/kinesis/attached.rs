@@ -1,4 +1,5 @@
-//! What is attached to a stream or a consumer: tags and a policy; and how a ResourceARN finds it.
+//! What is attached to a stream, a consumer or a channel: tags and a policy; and how a ResourceARN
+//! finds it.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ pub(crate) struct Attached {
     pub(crate) policy: Option<String>,
 }
 
-/// How a request names a stream or a consumer: ResourceARN, and StreamId as a check.
+/// How a request names one of them: ResourceARN, and StreamId as a check.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ResourceRef<'r> {
     pub(super) arn: &'r str,
@@ -62,6 +63,9 @@ impl Kinesis {
         now: Now,
         act: impl FnOnce(&mut Attached) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        if resource.arn.contains(":channel/") {
+            return self.with_channel(resource.arn, now, |channel| act(&mut channel.attached));
+        }
         let consumer = ConsumerArn::parse(resource.arn);
         let stream_ref = StreamRef {
             name: None,

@@ -18,6 +18,7 @@ impl Kinesis {
         input.finish()?;
 
         let stream = self.stream(&stream, now)?;
+        let has_channels = self.channel_count(&stream, now) > 0;
         let gone = {
             let mut state = stream.lock(now);
             if state.status == Status::Deleting {
@@ -30,6 +31,12 @@ impl Kinesis {
                      associated with this data stream. To delete {name} anyway, set the \
                      EnforceConsumerDeletion parameter to true to force the deletion of all the \
                      consumers that are associated with it."
+                )));
+            }
+            if has_channels {
+                return Err(Failure::in_use(format!(
+                    "{} cannot be deleted because there are channels associated with it.",
+                    stream.subject()
                 )));
             }
             self.release_shards(state.reserved_shards());

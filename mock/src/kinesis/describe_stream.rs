@@ -53,7 +53,7 @@ struct StreamDescriptionSummary {
     warm_throughput: Option<WarmThroughput>,
     #[serde(rename = "MaxRecordSizeInKiB")]
     max_record_size_in_kib: u32,
-    channel_count: u32,
+    channel_count: usize,
     record_distribution_strategy: &'static str,
 }
 
@@ -152,6 +152,7 @@ impl Kinesis {
         input.finish()?;
 
         let stream = self.stream(&stream, now)?;
+        let channel_count = self.channel_count(&stream, now);
         let state = stream.lock(now);
         Ok(DescribeStreamSummaryOutput {
             stream_description_summary: StreamDescriptionSummary {
@@ -161,7 +162,7 @@ impl Kinesis {
                 consumer_count: state.consumers.len(),
                 warm_throughput: WarmThroughput::of(&state),
                 max_record_size_in_kib: state.settings.max_record_kib,
-                channel_count: 0,
+                channel_count,
                 record_distribution_strategy: state.settings.distribution.as_str(),
             },
         })

@@ -37,12 +37,27 @@ pub(crate) struct Input<'r> {
     broken: &'r Broken,
 }
 
-/// Where a structure stands in the request, for the error texts.
+/// Where a structure stands in the request, for the error texts: the members that lead to it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place([Option<Step>; MAX_DEPTH]);
+
 #[derive(Debug, Clone, Copy)]
-enum Place {
-    Top,
-    In(&'static str),
-    Item(&'static str, usize),
+struct Step {
+    member: &'static str,
+    /// Its number in a list, from 1 on.
+    item: Option<usize>,
+}
+
+/// How deep the model's structures are nested, at most.
+const MAX_DEPTH: usize = 4;
+
+impl Place {
+    fn then(mut self, member: &'static str, item: Option<usize>) -> Self {
+        if let Some(free) = self.0.iter_mut().find(|step| step.is_none()) {
+            *free = Some(Step { member, item });
+        }
+        self
+    }
 }
 
 impl<'r> Input<'r> {
@@ -59,7 +74,7 @@ impl<'r> Input<'r> {
             Value::Map(members) => Ok(Self {
                 members,
                 encoding,
-                place: Place::Top,
+                place: Place::default(),
                 broken,
             }),
             _ => Err(Failure::bare("SerializationException")),
@@ -238,7 +253,7 @@ impl<'r> Input<'r> {
             None => Ok(None),
             Some(Value::Map(members)) => Ok(Some(Self {
                 members,
-                place: Place::In(name),
+                place: self.place.then(name, None),
                 ..*self
             })),
             Some(Value::List(_)) => Err(unexpected_list()),
@@ -246,9 +261,22 @@ impl<'r> Input<'r> {
         }
     }
 
-    /// The structures of a list that must be there; `shown` is what the service shows for each
-    /// when the list is too short or too long.
+    /// The structures of a list that must be there.
     pub(crate) fn required_structures(
+        &self,
+        name: &'static str,
+        length: Count,
+        shown: &'static str,
+    ) -> Result<impl Iterator<Item = Result<Self, Failure>> + use<'r>, Failure> {
+        if find(self.members, name).is_none() {
+            self.missing(name);
+        }
+        self.structures(name, length, shown)
+    }
+
+    /// The structures of a list; `shown` is what the service shows for each when the list is too
+    /// short or too long.
+    pub(crate) fn structures(
         &self,
         name: &'static str,
         length: Count,
@@ -256,10 +284,7 @@ impl<'r> Input<'r> {
     ) -> Result<impl Iterator<Item = Result<Self, Failure>> + use<'r>, Failure> {
         let empty: &'r [Value<'r>] = &[];
         let items = match find(self.members, name) {
-            None => {
-                self.missing(name);
-                empty
-            }
+            None => empty,
             Some(Value::List(items)) => {
                 self.check_length(name, items.len(), length, || {
                     format!("'[{}]'", vec![shown; items.len()].join(", "))
@@ -280,7 +305,7 @@ impl<'r> Input<'r> {
             };
             Ok(Self {
                 members,
-                place: Place::Item(name, index + 1),
+                place: outer.place.then(name, Some(index + 1)),
                 ..outer
             })
         }))
@@ -415,12 +440,15 @@ impl<'r> Input<'r> {
     }
 
     fn path(&self, name: &'static str) -> impl fmt::Display {
-        let name = lower_first(name);
-        match self.place {
-            Place::Top => name,
-            Place::In(parent) => format!("{}.{name}", lower_first(parent)),
-            Place::Item(list, number) => format!("{}.{number}.member.{name}", lower_first(list)),
+        let mut path = String::new();
+        for step in self.place.0.into_iter().flatten() {
+            path += &lower_first(step.member);
+            path += &match step.item {
+                Some(number) => format!(".{number}.member."),
+                None => ".".to_owned(),
+            };
         }
+        path + &lower_first(name)
     }
 }
 

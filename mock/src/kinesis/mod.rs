@@ -5,13 +5,18 @@
 //! [`encoding`], [`value`] and [`input`] read requests and refuse bad ones, [`stream`] and [`shard`] hold the
 //! state, [`sequence`] and [`token`] are the service's number and token formats.
 //!
-//! Locks: the map of streams, then one stream, then the account's shard count; never two streams
-//! at once, and none while a request is parsed or an answer is written.
+//! Locks: the map of streams, then one stream, then the account's shard count; the channels with
+//! none of these; never two streams at once, and none while a request is parsed or an answer is
+//! written.
 
 mod account;
 mod attached;
 mod capacity;
 mod cbor;
+mod channel;
+mod channel_configuration;
+mod channel_rules;
+mod channels;
 mod consumer;
 mod create_stream;
 mod delete_stream;
@@ -55,6 +60,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use self::account::Commitment;
+use self::channel::Channel;
 pub(crate) use self::encoding::Encoding;
 pub(crate) use self::failure::Failure;
 use self::input::{Broken, Input};
@@ -72,6 +78,8 @@ use crate::operation::Operation;
 pub(crate) struct Kinesis {
     config: Config,
     streams: RwLock<BTreeMap<String, Arc<Stream>>>,
+    /// By name.
+    channels: Mutex<BTreeMap<String, Channel>>,
     /// Open shards of the account, those that a change under way will open included.
     shard_count: Mutex<u32>,
     commitment: Mutex<Option<Commitment>>,
@@ -97,6 +105,7 @@ impl Kinesis {
             stream_ids: Ids::new(ids.draw()),
             config,
             streams: RwLock::default(),
+            channels: Mutex::default(),
             shard_count: Mutex::default(),
             commitment: Mutex::default(),
         }
@@ -125,10 +134,12 @@ impl Kinesis {
         let input = Input::new(request, encoding, &broken)?;
         match operation {
             Operation::AddTagsToStream => nothing(self.add_tags_to_stream(input, now)),
+            Operation::CreateChannel => encoding.write(&self.create_channel(input, now)?),
             Operation::CreateStream => nothing(self.create_stream(input, now)),
             Operation::DecreaseStreamRetentionPeriod => {
                 nothing(self.decrease_stream_retention_period(input, now))
             }
+            Operation::DeleteChannel => nothing(self.delete_channel(input, now)),
             Operation::DeleteResourcePolicy => nothing(self.delete_resource_policy(input, now)),
             Operation::DeleteStream => nothing(self.delete_stream(input, now)),
             Operation::DeregisterStreamConsumer => {
@@ -141,6 +152,7 @@ impl Kinesis {
             Operation::DescribeStreamConsumer => {
                 encoding.write(&self.describe_stream_consumer(input, now)?)
             }
+            Operation::DescribeChannel => encoding.write(&self.describe_channel(input, now)?),
             Operation::DescribeStream => encoding.write(&self.describe_stream(input, now)?),
             Operation::DescribeStreamSummary => {
                 encoding.write(&self.describe_stream_summary(input, now)?)
@@ -157,6 +169,7 @@ impl Kinesis {
             Operation::IncreaseStreamRetentionPeriod => {
                 nothing(self.increase_stream_retention_period(input, now))
             }
+            Operation::ListChannels => encoding.write(&self.list_channels(input, now)?),
             Operation::ListShards => encoding.write(&self.list_shards(input, now)?),
             Operation::ListStreamConsumers => {
                 encoding.write(&self.list_stream_consumers(input, now)?)
@@ -182,6 +195,7 @@ impl Kinesis {
             Operation::UpdateAccountSettings => {
                 encoding.write(&self.update_account_settings(input, now)?)
             }
+            Operation::UpdateChannel => encoding.write(&self.update_channel(input, now)?),
             Operation::UpdateMaxRecordSize => nothing(self.update_max_record_size(input, now)),
             Operation::UpdateShardCount => encoding.write(&self.update_shard_count(input, now)?),
             Operation::UpdateStreamMode => nothing(self.update_stream_mode(input, now)),

@@ -54,21 +54,21 @@ impl Text {
         }
     }
 
-    const fn length(min: usize, max: usize) -> Self {
+    pub(super) const fn length(min: usize, max: usize) -> Self {
         Self {
             length: Count::new(min, max),
             ..Self::any()
         }
     }
 
-    const fn pattern(self, text: &'static str, matches: fn(&str) -> bool) -> Self {
+    pub(super) const fn pattern(self, text: &'static str, matches: fn(&str) -> bool) -> Self {
         Self {
             pattern: Some(Pattern { text, matches }),
             ..self
         }
     }
 
-    const fn one_of(values: &'static [&'static str]) -> Self {
+    pub(super) const fn one_of(values: &'static [&'static str]) -> Self {
         Self {
             one_of: values,
             ..Self::any()
@@ -100,7 +100,7 @@ impl Text {
     }
 }
 
-const NAME: &str = "[a-zA-Z0-9_.-]+";
+pub(super) const NAME: &str = "[a-zA-Z0-9_.-]+";
 
 pub(crate) const STREAM_NAME: Text = Text::length(1, 128).pattern(NAME, is_name);
 pub(crate) const STREAM_ARN: Text =
@@ -112,6 +112,7 @@ pub(crate) const CONSUMER_ARN: Text = Text::length(1, 2048).pattern(
     r"^(arn):aws.*:kinesis:.*:\d{12}:.*stream\/[a-zA-Z0-9_.-]+\/consumer\/[a-zA-Z0-9_.-]+:[0-9]+",
     is_consumer_arn,
 );
+/// The text is the one that the service had before there were channels.
 pub(crate) const RESOURCE_ARN: Text =
     Text::length(1, 2048).pattern(r"arn:aws.*:kinesis:.*:\d{12}:.*stream/\S+", is_resource_arn);
 pub(crate) const POLICY: Text = Text::any();
@@ -165,7 +166,7 @@ pub(crate) const TAG_VALUE: Count = Count::new(0, 256);
 /// The model's limit for the data of any record; the stream's own limit is lower by default.
 pub(crate) const DATA_MAX_BYTES: usize = 10_485_760;
 
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text
             .bytes()
@@ -192,18 +193,25 @@ fn is_stream_id(text: &str) -> bool {
 }
 
 /// What stands behind the account in an ARN of Kinesis.
-fn resource_of(arn: &str) -> Option<&str> {
+pub(super) fn resource_of(arn: &str) -> Option<&str> {
     let (_, rest) = arn.strip_prefix("arn:aws")?.split_once(":kinesis:")?;
     let mut parts = rest.splitn(3, ':');
     let (_region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
-    is_account.then_some(resource)
+    is_digits(account, 12).then_some(resource)
 }
 
 fn is_resource_arn(text: &str) -> bool {
     resource_of(text)
-        .and_then(|resource| resource.split_once("stream/"))
-        .is_some_and(|(_, name)| !name.is_empty() && !name.contains(char::is_whitespace))
+        .and_then(|resource| match resource.strip_prefix("channel/") {
+            Some(name) => Some(name),
+            None => resource.split_once("stream/").map(|(_, name)| name),
+        })
+        .is_some_and(|name| !name.is_empty() && !name.contains(char::is_whitespace))
+}
+
+/// Whether it is so many digits.
+pub(super) fn is_digits(text: &str, count: usize) -> bool {
+    text.len() == count && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn is_consumer_arn(text: &str) -> bool {

@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::input::Input;
 use super::list_shards::invalid_token;
 use super::output::Timestamp;
+use super::settings::Mode;
 use super::stream::{Status, Stream};
 use super::stream_ref::StreamRef;
 use super::tags::initial_tags;
@@ -22,8 +23,9 @@ use super::token::Kind;
 use super::{Kinesis, rules};
 use crate::clock::Now;
 
-/// Consumers of one stream. Streams of on-demand advantage may have 50, which no stream is yet.
+/// Consumers of one stream, and of one that is of on-demand advantage.
 const MAX_CONSUMERS: usize = 20;
+const MAX_ADVANTAGE_CONSUMERS: usize = 50;
 
 /// Consumers of one stream that are CREATING at the same time.
 const MAX_CREATING: usize = 5;
@@ -123,6 +125,7 @@ impl Kinesis {
             tags: initial_tags(tags, "consumer")?,
             policy: None,
         };
+        let has_commitment = self.has_commitment(now);
         let mut state = stream.lock(now);
         if !state.is_writable() {
             return Err(stream.not_active(state.status));
@@ -139,8 +142,12 @@ impl Kinesis {
                 stream.subject()
             ))
         };
-        if state.consumers.len() >= MAX_CONSUMERS {
-            return Err(full(MAX_CONSUMERS, "registered consumers"));
+        let limit = match state.settings.mode {
+            Mode::OnDemand { .. } if has_commitment => MAX_ADVANTAGE_CONSUMERS,
+            _ => MAX_CONSUMERS,
+        };
+        if state.consumers.len() >= limit {
+            return Err(full(limit, "registered consumers"));
         }
         let statuses = state.consumers.values().map(|other| other.status(now));
         if statuses

@@ -19,6 +19,7 @@ pub(crate) enum Kind {
     ListShards,
     ListStreams,
     ListStreamConsumers,
+    ListChannels,
 }
 
 /// Seals texts into tokens and opens them again.
@@ -66,6 +67,7 @@ impl Sealer {
             Kind::ListShards => 2,
             Kind::ListStreams => 3,
             Kind::ListStreamConsumers => 4,
+            Kind::ListChannels => 5,
         };
         Md5::new()
             .chain_update(self.secret)

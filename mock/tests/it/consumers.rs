@@ -273,3 +273,26 @@ async fn constraints_of_consumers_are_told_in_the_services_words() {
         )
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn on_demand_advantage_allows_fifty_consumers() {
+    let World { client, .. } = World::new();
+    let mode = json!({"StreamName": "s", "StreamModeDetails": {"StreamMode": "ON_DEMAND"}});
+    client.ok("CreateStream", mode).await;
+    for number in 0..20 {
+        client.register("s", &format!("c{number}")).await;
+    }
+    let (kind, _) = client.refused("RegisterStreamConsumer", named("c")).await;
+    assert_eq!(kind, "LimitExceededException");
+    let commitment = json!({"MinimumThroughputBillingCommitment": {"Status": "ENABLED"}});
+    client.ok("UpdateAccountSettings", commitment).await;
+    for number in 20..50 {
+        client.register("s", &format!("c{number}")).await;
+    }
+    let (kind, message) = client.refused("RegisterStreamConsumer", named("c")).await;
+    assert_eq!(kind, "LimitExceededException");
+    assert_eq!(
+        message,
+        "Stream s under account 000000000000 cannot have more than 50 registered consumers."
+    );
+}

@@ -10,6 +10,7 @@
 mod accounts;
 mod admin;
 mod cbor;
+mod channels;
 mod clock;
 mod consumers;
 mod determinism;

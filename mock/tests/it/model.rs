@@ -43,6 +43,13 @@ struct Break {
     told: Vec<String>,
 }
 
+impl Break {
+    fn is_bulky(&self) -> bool {
+        let items = self.value.as_ref().and_then(Value::as_array);
+        items.is_some_and(|items| items.len() > 1000)
+    }
+}
+
 impl Model {
     fn read() -> Self {
         serde_json::from_str(include_str!("model.json")).unwrap()
@@ -70,6 +77,16 @@ impl Model {
             "boolean" => json!(true),
             "blob" => json!("YQ=="),
             _ if !shape.values.is_empty() => json!(shape.values[0]),
+            _ if name == "ServiceExecutionRoleARN" => json!("arn:aws:iam::000000000000:role/r"),
+            _ if name == "GSRSchemaARN" => {
+                json!("arn:aws:glue:us-east-1:000000000000:schema/registry/name")
+            }
+            _ if name == "BucketARN" => json!("arn:aws:s3:::bucket"),
+            _ if name == "TableBucketARN" => {
+                json!("arn:aws:s3tables:us-east-1:000000000000:bucket/tables")
+            }
+            _ if name == "ChannelARN" => json!("arn:aws:kinesis:us-east-1:000000000000:channel/c"),
+            _ if name == "ExpectedBucketOwner" => json!("000000000000"),
             _ if name == "ConsumerARN" => json!(format!("{ARN}/consumer/c:1")),
             _ if name.ends_with("ARN") => json!(ARN),
             _ if name == "StreamId" => json!("abcdefghij0123456789-x1z"),
@@ -112,16 +129,24 @@ impl Model {
                     .as_ref()
                     .map(|pattern| must(&format!("satisfy regular expression pattern: {pattern}")));
                 if let Some(pattern) = &pattern {
-                    breaks.push(broken(json!("!bad value!"), vec![pattern.clone()]));
+                    breaks.push(broken(json!("!bad: value!"), vec![pattern.clone()]));
                 }
                 if shape.min > Some(0) {
-                    let told = pattern.iter().cloned().chain([length_min]);
+                    let fits_the_pattern = name == "LogStreamName";
+                    let pattern = pattern.iter().filter(|_| !fits_the_pattern);
+                    let told = pattern.cloned().chain([length_min]);
                     breaks.push(broken(json!(""), told.collect()));
                 }
                 if shape.max.is_some_and(|max| max < 5000) {
                     let good = self.good(name, shape);
                     let long = format!("{}{}", good.as_str().unwrap(), "1".repeat(too_many));
-                    let fits_the_pattern = name != "StreamId";
+                    let patterns_with_a_length = [
+                        "StreamId",
+                        "BucketARN",
+                        "TableBucketARN",
+                        "ExpectedBucketOwner",
+                    ];
+                    let fits_the_pattern = !patterns_with_a_length.contains(&name);
                     let told = pattern.filter(|_| !fits_the_pattern).into_iter();
                     breaks.push(broken(json!(long), told.chain([length_max]).collect()));
                 }
@@ -292,7 +317,12 @@ async fn each_constraint_of_the_model_is_told_alone_and_with_another() {
         let breaks = model.breaks_within(&[], shape);
         for (index, first) in breaks.iter().enumerate() {
             check(&world, operation, &good, &[first]).await;
-            let others = breaks[index + 1..].iter();
+            // Ten thousand structures are told alone: with every other break they take half a
+            // minute.
+            if first.is_bulky() {
+                continue;
+            }
+            let others = breaks[index + 1..].iter().filter(|other| !other.is_bulky());
             let apart = others.filter(|second| {
                 !first.path.starts_with(&second.path) && !second.path.starts_with(&first.path)
             });

@@ -293,6 +293,7 @@ async fn a_stream_keeps_its_shards_when_its_mode_changes() {
             "OpenShardCount": 2,
             "OnDemandStreamCount": 1,
             "OnDemandStreamCountLimit": 50,
+            "ChannelCount": 0,
         })
     );
     let split = json!({"StreamName": "s", "ShardToSplit": "0", "NewStartingHashKey": "9"});
