@@ -25,6 +25,7 @@ mod policies;
 mod precedence;
 mod program;
 mod records;
+mod reference;
 mod refusals;
 mod reshard;
 mod scaling;
