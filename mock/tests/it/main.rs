@@ -20,6 +20,7 @@ mod garbage;
 mod http;
 mod iterators;
 mod listing;
+mod load;
 mod model;
 mod policies;
 mod precedence;
