@@ -141,12 +141,13 @@ impl Env {
         self.0.clock.wall_now()
     }
 
-    /// Sleeps for `duration` of this node's monotonic time.
+    /// Sleeps for `duration` of this node's monotonic time; [`Duration::MAX`] is for ever, or thirty
+    /// years.
     ///
     /// # Cancel safety
     /// Safe: nothing happens but the waiting.
     pub async fn sleep(&self, duration: Duration) {
-        self.sleep_until(self.now() + duration).await;
+        self.sleep_until(self.now() + duration.min(FOR_EVER)).await;
     }
 
     /// Sleeps until this node's monotonic time has reached `deadline`.
@@ -248,9 +249,30 @@ impl fmt::Debug for Env {
     }
 }
 
+/// Longer waits are cut down to this, which every clock here can add to its time.
+const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_limit_is_one_that_no_clock_overflows_on() {
+        let scaled = Env::scaled(NonZeroU32::MIN);
+        for env in [
+            Env::system(),
+            scaled,
+            ManualClock::new().env(),
+            Simulation::new(1).node("slow", 0.5).env(),
+        ] {
+            assert_eq!(env.timeout(Duration::MAX, async { 1 }).await, Ok(1));
+            let sleeping = env.sleep(Duration::MAX);
+            let brief = env.timeout(Duration::ZERO, sleeping).await;
+            assert_eq!(brief, Err(Elapsed));
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_timeout_gives_up_and_a_ready_future_wins() {
