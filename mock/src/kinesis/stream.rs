@@ -158,6 +158,15 @@ impl Stream {
     }
 }
 
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        let state = state.unwrap_or_else(PoisonError::into_inner);
+        // They hold no stream, and see now that there is none.
+        state.wake_subscriptions();
+    }
+}
+
 impl State {
     /// Whether the stream has been deleted for good.
     pub(crate) fn is_gone(&self) -> bool {

@@ -6,7 +6,7 @@
 //! The limit of 2 MiB/s is not enforced.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShard.html>
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -54,7 +54,10 @@ struct InitialResponse {}
 /// A consumer's subscription to a shard, before and while it is read.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    stream: Arc<Stream>,
+    /// Not kept for its sake: a stream that is deleted or reset away takes its memory along.
+    stream: Weak<Stream>,
+    /// What is told then.
+    stream_not_found: Failure,
     consumer: ConsumerId,
     shard: u32,
     /// Which of the consumer's subscriptions to the shard it is; a later one takes over.
@@ -139,7 +142,8 @@ impl Kinesis {
         changed.notify_waiters();
         drop(state);
         Ok(Subscription {
-            stream,
+            stream: Arc::downgrade(&stream),
+            stream_not_found: stream.not_found(),
             consumer: consumer_id,
             shard: number,
             turn,
@@ -199,10 +203,12 @@ impl Subscription {
     }
 
     fn step(&mut self, now: Now) -> Step {
-        let stream = self.stream.clone();
+        let Some(stream) = self.stream.upgrade() else {
+            return Step::Fail(self.stream_not_found.clone());
+        };
         let mut state = stream.lock(now);
         if state.status == Status::Deleting {
-            return Step::Fail(stream.not_found());
+            return Step::Fail(self.stream_not_found.clone());
         }
         match state.consumer(&self.consumer) {
             Some(consumer) if consumer.is_active(now) => {

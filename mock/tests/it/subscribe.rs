@@ -254,6 +254,17 @@ async fn a_consumer_or_stream_that_goes_ends_its_subscriptions_with_an_exception
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reset_ends_every_subscription_at_once() {
+    let (world, consumer) = world(1).await;
+    let begin = world.env().now();
+    let mut events = world.client.subscribe(from(&consumer, "LATEST")).await;
+    let (refusal, ()) = tokio::join!(events.exception(), async { world.mock.reset() });
+    assert_eq!(refusal.0, "ResourceNotFoundException");
+    assert_eq!(refusal.1, "Stream s under account 000000000000 not found.");
+    assert_eq!(world.env().now(), begin);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_consumer_must_be_active_and_its_shard_must_exist() {
     let world = World::with(|builder| builder.state_delay(SECOND));
     let client = &world.client;
