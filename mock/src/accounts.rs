@@ -19,7 +19,7 @@ use crate::clock::Now;
 use crate::dynamodb::DynamoDb;
 use crate::ids::Ids;
 use crate::kinesis::{Config, Kinesis};
-use crate::mock::DEFAULT_REGION;
+use crate::mock::{DEFAULT_REGION, Limits};
 use crate::operation::Operation;
 
 /// How many accounts are kept before those that have nothing are looked for and forgotten.
@@ -47,6 +47,8 @@ pub(crate) struct Settings {
     /// The only region, if there is only one.
     pub(crate) region: Option<String>,
     pub(crate) shard_limit: u32,
+    pub(crate) limits: Limits,
+    pub(crate) control_plane_limits: bool,
     pub(crate) state_delay: Duration,
     pub(crate) stale_reads: Duration,
     pub(crate) seed: u64,
@@ -134,15 +136,21 @@ impl Accounts {
         state.others.entry(key).or_insert(new).clone()
     }
 
-    /// Forgets everything of every account.
-    pub(crate) fn reset(&self) {
+    /// Forgets everything of every account, and ends what is still being read.
+    pub(crate) fn reset(&self, now: Now) {
         let home = self
             .settings
             .account(&self.settings.account, self.settings.home_region());
-        let mut state = self.write();
-        state.home = Arc::new(home);
-        state.others.clear();
-        state.keep_past = Duration::ZERO;
+        let old = {
+            let mut state = self.write();
+            state.keep_past = Duration::ZERO;
+            let others = std::mem::take(&mut state.others);
+            let home = std::mem::replace(&mut state.home, Arc::new(home));
+            others.into_values().chain([home])
+        };
+        for account in old {
+            account.kinesis.delete_all(now);
+        }
     }
 
     /// Lets every table keep what is replaced from now on for at least that long.
@@ -176,6 +184,8 @@ impl Settings {
                 account: account.to_owned(),
                 region: region.to_owned(),
                 shard_limit: self.shard_limit,
+                limits: self.limits,
+                control_plane_limits: self.control_plane_limits,
                 state_delay: self.state_delay,
                 seed: seeds.draw(),
             }),
@@ -234,6 +244,8 @@ mod tests {
             account: "000000000000".to_owned(),
             region: None,
             shard_limit: 0,
+            limits: Limits::Relaxed,
+            control_plane_limits: false,
             state_delay: Duration::ZERO,
             stale_reads: Duration::ZERO,
             seed: 1,

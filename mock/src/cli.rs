@@ -15,7 +15,7 @@ use shardwise_types::StreamName;
 use crate::accounts;
 use crate::auth::KeyPairs;
 use crate::fault_text::FaultsError;
-use crate::mock::{CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_SHARD_LIMIT, Mock};
+use crate::mock::{CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_SHARD_LIMIT, Limits, Mock};
 use crate::server::{ListenError, Server};
 
 /// Where it listens and how it behaves.
@@ -63,6 +63,19 @@ pub struct MockArgs {
     /// How many open shards the account may have
     #[arg(long, env = "SHARDWISE_MOCK_SHARD_LIMIT", default_value_t = DEFAULT_SHARD_LIMIT, value_name = "N")]
     pub shard_limit: u32,
+
+    /// How much a shard takes and gives: whatever comes, or what the service's shards do
+    #[arg(
+        long,
+        env = "SHARDWISE_MOCK_LIMITS",
+        default_value = "relaxed",
+        value_enum
+    )]
+    pub limits: Limits,
+
+    /// Limit the rates, daily quotas and numbers of streams as the service does
+    #[arg(long, env = "SHARDWISE_MOCK_CONTROL_PLANE_LIMITS")]
+    pub control_plane_limits: bool,
 
     /// How long streams and tables stay CREATING, UPDATING and DELETING
     #[arg(
@@ -279,6 +292,8 @@ pub async fn run(args: MockArgs) -> Result<(), RunError> {
     let mut builder = builder
         .account(args.account)
         .shard_limit(args.shard_limit)
+        .limits(args.limits)
+        .control_plane_limits(args.control_plane_limits)
         .state_delay(Duration::from_millis(args.state_delay));
     if let Some(seed) = args.seed {
         builder = builder.seed(seed);

@@ -22,6 +22,10 @@
 //!
 //! Where it differs from the service, `DIFFERENCES.md` beside this crate's manifest says.
 //!
+//! Limits are relaxed: a shard takes and gives whatever comes, and streams are managed as often as
+//! one likes. [`MockBuilder::limits`] and [`MockBuilder::control_plane_limits`] (`--limits strict`,
+//! `--control-plane-limits`) bring the service's.
+//!
 //! Its time is that of the [`Env`](shardwise_env::Env) it is given: the machine's, a simulation's,
 //! one that runs faster (`--clock scaled:N`), or one that a test moves by hand: in Rust, or over the
 //! admin API (`--clock manual --admin-listen ADDR`), which also adds and lists fault rules, resets,
@@ -46,6 +50,7 @@ mod admin;
 mod answer;
 mod auth;
 mod body;
+mod bucket;
 pub mod cli;
 mod clock;
 mod control;
@@ -66,7 +71,8 @@ pub use crate::body::ResponseBody;
 pub use crate::fault::{EntryFault, Fault, Rule, RuleHandle};
 pub use crate::fault_text::FaultsError;
 pub use crate::mock::{
-    CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_REGION, DEFAULT_SHARD_LIMIT, Mock, MockBuilder,
+    CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_REGION, DEFAULT_SHARD_LIMIT, Limits, Mock,
+    MockBuilder,
 };
 pub use crate::operation::{Api, Operation};
 pub use crate::server::{ListenError, Server};

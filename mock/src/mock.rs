@@ -62,6 +62,8 @@ impl Mock {
             account: DEFAULT_ACCOUNT.to_owned(),
             region: None,
             shard_limit: DEFAULT_SHARD_LIMIT,
+            limits: Limits::Relaxed,
+            control_plane_limits: false,
             state_delay: Duration::ZERO,
             seed: None,
             stale_reads: Duration::ZERO,
@@ -131,7 +133,7 @@ impl Mock {
     /// Drops all streams and tables of all accounts, all fault rules and the counts of calls. The
     /// clock goes on.
     pub fn reset(&self) {
-        self.accounts().reset();
+        self.accounts().reset(self.now());
         self.control().reset();
     }
 
@@ -313,6 +315,20 @@ pub struct CreateStreamError {
     message: String,
 }
 
+/// How much one shard takes and gives.
+///
+/// <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[non_exhaustive]
+pub enum Limits {
+    /// Whatever comes.
+    Relaxed,
+    /// What the service's shards do: 1,000 records and 1 MiB written per second, 5 reads and 2 MiB
+    /// read, 5 iterators, and 2 MiB for each subscription. What is beyond gets
+    /// ProvisionedThroughputExceededException; of a PutRecords only the entries beyond it.
+    Strict,
+}
+
 /// Settings for a [`Mock`].
 ///
 /// ```
@@ -333,6 +349,8 @@ pub struct MockBuilder {
     account: String,
     region: Option<String>,
     shard_limit: u32,
+    limits: Limits,
+    control_plane_limits: bool,
     state_delay: Duration,
     seed: Option<u64>,
     stale_reads: Duration,
@@ -386,6 +404,20 @@ impl MockBuilder {
     pub fn shard_limit(self, shard_limit: u32) -> Self {
         Self {
             shard_limit,
+            ..self
+        }
+    }
+
+    /// Whether shards refuse what the service's would; [`Limits::Relaxed`] by default.
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Whether the operations that manage streams have the service's call rates, quotas of 24 hours
+    /// and numbers of streams; not by default.
+    pub fn control_plane_limits(self, control_plane_limits: bool) -> Self {
+        Self {
+            control_plane_limits,
             ..self
         }
     }
@@ -472,6 +504,8 @@ impl MockBuilder {
                 account: self.account,
                 region: self.region,
                 shard_limit: self.shard_limit,
+                limits: self.limits,
+                control_plane_limits: self.control_plane_limits,
                 state_delay: self.state_delay,
                 stale_reads: self.stale_reads,
                 seed: seeds.draw(),

@@ -20,7 +20,7 @@ use crate::clock::Now;
 
 /// On-demand streams of an account.
 /// <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>
-const ON_DEMAND_STREAM_LIMIT: u32 = 50;
+pub(super) const ON_DEMAND_STREAM_LIMIT: u32 = 50;
 
 /// How long a commitment lasts at least.
 const MIN_COMMITMENT_MS: u64 = 24 * 60 * 60 * 1000;

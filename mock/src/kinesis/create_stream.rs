@@ -1,7 +1,6 @@
 //! CreateStream: provisioned and on-demand streams, with the tags and settings that a new one may
 //! bring along.
 //!
-//! Not implemented: the limit of five streams in CREATING at once.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html>
 
 use std::collections::BTreeMap;
@@ -94,6 +93,9 @@ impl Kinesis {
     ) -> Result<(), Failure> {
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         streams.retain(|_, stream| !stream.lock(now).is_gone());
+        if self.config.control_plane_limits {
+            self.check_new_stream(settings.mode, streams.values().map(|stream| &**stream), now)?;
+        }
         let entry = match streams.entry(name.to_owned()) {
             Entry::Vacant(entry) => entry,
             Entry::Occupied(entry) => {

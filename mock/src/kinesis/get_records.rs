@@ -1,7 +1,6 @@
 //! GetRecords: up to 10,000 records and 10 MiB; at the end of a closed shard its children instead
 //! of a next iterator.
 //!
-//! The read limits per shard are not enforced.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html>
 
 use serde::ser::SerializeSeq as _;
@@ -45,6 +44,11 @@ pub(super) struct Records(Vec<(Sequence, Record)>);
 impl Records {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Data and partition keys together.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(|(_, record)| record.size()).sum()
     }
 
     pub(super) fn last_sequence(&self) -> Option<Sequence> {
@@ -165,9 +169,11 @@ impl Kinesis {
         let not_found = || shard_not_found(iterator.shard, name, &self.config.account);
         let stream = self.find(name, now).ok_or_else(not_found)?;
         stream_ref.check(&stream)?;
-        let state = stream.lock(now);
-        let shard = state.shard(iterator.shard, now).ok_or_else(not_found)?;
+        let mut state = stream.lock(now);
+        state.shard(iterator.shard, now).ok_or_else(not_found)?;
         refuse_dry_run(dry_run)?;
+        self.check_read(&stream, &mut state, iterator.shard, now)?;
+        let shard = state.shard(iterator.shard, now).ok_or_else(not_found)?;
         let position = iterator.index_in(shard);
         let limit = limit.unwrap_or(MAX_RECORDS);
         let page = Page::read(shard, position, limit, MAX_BYTES, now);
@@ -177,6 +183,7 @@ impl Kinesis {
             let next = ShardIterator::new(name, shard, page.next, now);
             (Some(self.seal_iterator(&next)), None)
         };
+        self.note_read(&mut state, iterator.shard, page.records.bytes(), now);
         Ok(GetRecordsOutput {
             records: page.records,
             next_shard_iterator: next_iterator,

@@ -1,6 +1,6 @@
 //! GetShardIterator: all five types.
 //!
-//! LATEST is fixed when the iterator is issued. The call rate is not limited.
+//! LATEST is fixed when the iterator is issued.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html>
 
 use serde::Serialize;
@@ -92,7 +92,9 @@ impl Kinesis {
         let not_found = || shard_not_found(number, name, &self.config.account);
         let stream = self.find(name, now).ok_or_else(not_found)?;
         stream_ref.check(&stream)?;
-        let state = stream.lock(now);
+        let mut state = stream.lock(now);
+        state.shard(number, now).ok_or_else(not_found)?;
+        self.check_iterator(&stream, &mut state, number, now)?;
         let shard = state.shard(number, now).ok_or_else(not_found)?;
         let index = start.index_in(shard, &stream, now)?;
         refuse_dry_run(dry_run)?;

@@ -18,6 +18,7 @@ mod channel_configuration;
 mod channel_rules;
 mod channels;
 mod consumer;
+mod control_plane;
 mod create_stream;
 mod delete_stream;
 mod describe_stream;
@@ -44,6 +45,7 @@ mod rules;
 mod sequence;
 mod settings;
 mod shard;
+mod shard_limits;
 mod stream;
 mod stream_consumers;
 mod stream_ref;
@@ -61,16 +63,18 @@ use std::time::Duration;
 
 use self::account::Commitment;
 use self::channel::Channel;
+use self::control_plane::Calls;
 pub(crate) use self::encoding::Encoding;
 pub(crate) use self::failure::Failure;
 use self::input::{Broken, Input};
 pub(crate) use self::put_records::{EntryFaults, Which};
 pub(crate) use self::shard::{shard_id, shard_number};
-use self::stream::Stream;
+use self::stream::{Change, Stream};
 use self::token::Sealer;
 pub(crate) use self::value::Value;
 use crate::clock::Now;
 use crate::ids::Ids;
+use crate::mock::Limits;
 use crate::operation::Operation;
 
 /// One account's streams in one region.
@@ -83,6 +87,7 @@ pub(crate) struct Kinesis {
     /// Open shards of the account, those that a change under way will open included.
     shard_count: Mutex<u32>,
     commitment: Mutex<Option<Commitment>>,
+    calls: Mutex<Calls>,
     sealer: Sealer,
     stream_ids: Ids,
 }
@@ -93,6 +98,8 @@ pub(crate) struct Config {
     pub(crate) account: String,
     pub(crate) region: String,
     pub(crate) shard_limit: u32,
+    pub(crate) limits: Limits,
+    pub(crate) control_plane_limits: bool,
     pub(crate) state_delay: Duration,
     pub(crate) seed: u64,
 }
@@ -108,6 +115,7 @@ impl Kinesis {
             channels: Mutex::default(),
             shard_count: Mutex::default(),
             commitment: Mutex::default(),
+            calls: Mutex::default(),
         }
     }
 
@@ -121,8 +129,38 @@ impl Kinesis {
         streams.is_empty()
     }
 
+    /// Deletes every stream at once.
+    pub(crate) fn delete_all(&self, now: Now) {
+        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+        for stream in streams.values() {
+            let mut state = stream.lock(now);
+            state.begin(Change::Delete, now, Duration::ZERO);
+        }
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Answers one request: the body of a 200, empty for operations without output.
     pub(crate) fn call(
+        &self,
+        operation: Operation,
+        request: &Value<'_>,
+        encoding: Encoding,
+        entry_faults: Option<&EntryFaults>,
+        now: Now,
+    ) -> Result<Vec<u8>, Failure> {
+        if !self.config.control_plane_limits {
+            return self.perform(operation, request, encoding, entry_faults, now);
+        }
+        self.check_control_plane(operation, request, now)?;
+        let answer = self.perform(operation, request, encoding, entry_faults, now)?;
+        self.note_done(operation, request, now);
+        Ok(answer)
+    }
+
+    fn perform(
         &self,
         operation: Operation,
         request: &Value<'_>,
@@ -222,9 +260,9 @@ impl Kinesis {
                 };
                 Failure::throughput_exceeded(self.rate_exceeded(0, stream))
             }
-            _ => Failure::limit_exceeded(match request.member("StreamName") {
-                Some(Value::Text(stream)) => self.stream_rate_exceeded(stream),
-                _ => format!("Rate exceeded for account {}.", self.config.account),
+            _ => Failure::limit_exceeded(match self.stream_name(request) {
+                Some(stream) => self.stream_rate_exceeded(&stream),
+                None => format!("Rate exceeded for account {}.", self.config.account),
             }),
         }
     }

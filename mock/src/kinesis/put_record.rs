@@ -1,6 +1,5 @@
 //! PutRecord, and what it shares with PutRecords: keys, sizes, routing.
 //!
-//! The per-shard write limits are not enforced.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecord.html>
 
 use std::borrow::Cow;
@@ -126,6 +125,11 @@ impl Kinesis {
         }
         check_size(&state, &payload)?;
         refuse_dry_run(dry_run)?;
+        if let Some(shard) = self.refuses_write(&mut state, hash_key, payload.size(), now) {
+            return Err(Failure::throughput_exceeded(
+                self.rate_exceeded(shard, &stream.name),
+            ));
+        }
         let (shard, sequence_number) = state
             .append(hash_key, payload, now)
             .ok_or_else(|| stream.not_found())?;

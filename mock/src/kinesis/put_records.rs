@@ -1,6 +1,6 @@
 //! PutRecords: up to 500 records and 10 MiB, each stored or failed on its own.
 //!
-//! The per-shard write limits are not enforced; entries fail where a fault rule says so.
+//! Entries fail where a fault rule says so, and beyond the limits of their shard.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>
 
 use std::fmt;
@@ -142,6 +142,11 @@ impl Kinesis {
             {
                 failed_record_count += 1;
                 results.push(self.failed(faults.fault, shard, &stream.name));
+                continue;
+            }
+            if let Some(shard) = self.refuses_write(&mut state, hash_key, payload.size(), now) {
+                failed_record_count += 1;
+                results.push(self.failed(EntryFault::Throttle, shard, &stream.name));
                 continue;
             }
             let (shard, sequence_number) = state

@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use super::attached::Attached;
 use super::consumer::{Consumer, ConsumerId};
+use super::control_plane::Calls;
 use super::failure::Failure;
 use super::sequence::Sequence;
 use super::settings::{RecordDistributionStrategy, Settings};
 use super::shard::{Moment, Payload, Range, Shard, shard_id};
+use super::shard_limits::ShardLimits;
 use crate::clock::{Now, millis};
 
 /// What stays the same while the stream lives, and the rest under its lock.
@@ -98,6 +100,8 @@ pub(crate) struct State {
     trimmed_at: Option<u64>,
     /// How many records the service placed itself.
     placed: usize,
+    limits: BTreeMap<u32, ShardLimits>,
+    pub(super) calls: Calls,
     gone: bool,
 }
 
@@ -127,6 +131,8 @@ impl Stream {
                 open: Vec::new(),
                 trimmed_at: None,
                 placed: 0,
+                limits: BTreeMap::new(),
+                calls: Calls::default(),
                 gone: false,
             }),
         }
@@ -314,6 +320,11 @@ impl State {
         child.adjacent_parent = adjacent.map(|i| self.shards[i].number);
         self.shards.push(child);
         index
+    }
+
+    /// What the shard of that number has taken and given lately.
+    pub(super) fn limits(&mut self, shard: u32) -> &mut ShardLimits {
+        self.limits.entry(shard).or_default()
     }
 
     /// Whether records are taken.

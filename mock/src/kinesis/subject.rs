@@ -2,9 +2,11 @@
 //! request was checked.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::put_record::hash_key_of;
 use super::shard::shard_number;
+use super::stream::Stream;
 use super::{Kinesis, Value};
 use crate::clock::Now;
 
@@ -50,16 +52,18 @@ impl Kinesis {
         if hash_keys.peek().is_none() {
             return false;
         }
-        let stream = self
-            .stream_name(request)
-            .and_then(|name| self.find(&name, now));
-        stream.is_some_and(|stream| {
+        self.stream_of(request, now).is_some_and(|stream| {
             let state = stream.lock(now);
             hash_keys.any(|key| state.owner(key).is_some_and(|owner| owner.number == shard))
         })
     }
 
-    fn stream_name<'r>(&self, request: &'r Value<'_>) -> Option<Cow<'r, str>> {
+    /// The stream that the request is about, if there is one.
+    pub(super) fn stream_of(&self, request: &Value<'_>, now: Now) -> Option<Arc<Stream>> {
+        self.find(&self.stream_name(request)?, now)
+    }
+
+    pub(super) fn stream_name<'r>(&self, request: &'r Value<'_>) -> Option<Cow<'r, str>> {
         if let Some(name) = text(request, "StreamName") {
             return Some(name.into());
         }

@@ -26,6 +26,7 @@ use super::shard::{shard_id, shard_number};
 use super::stream::{Status, Stream, shard_not_found};
 use super::value::Value;
 use super::{Kinesis, event_stream, rules};
+use crate::bucket::Bucket;
 use crate::clock::{Clock, Now};
 use crate::service::BrokenConnection;
 
@@ -70,6 +71,8 @@ pub(crate) struct Subscription {
     ends_at: Duration,
     /// The uptime at which the next event is due, with or without records.
     event_due: Duration,
+    /// What it gives in a second, if that is limited.
+    limit: Option<Bucket>,
     stage: Stage,
 }
 
@@ -152,6 +155,7 @@ impl Kinesis {
             clock: clock.clone(),
             ends_at: now.uptime + LIFETIME,
             event_due: now.uptime + MAX_SILENCE,
+            limit: self.subscription_limit(),
             stage: Stage::New,
         })
     }
@@ -230,6 +234,11 @@ impl Subscription {
             let (name, account) = (&stream.name, &stream.account);
             return Step::Fail(shard_not_found(self.shard, name, account));
         };
+        if let Some(limit) = &self.limit
+            && limit.ready_at() > now.uptime
+        {
+            return Step::Wait(limit.ready_at().min(self.ends_at));
+        }
         let page = Page::read(shard, self.position, MAX_RECORDS, MAX_BYTES, now);
         if page.ends_shard {
             return Step::TellEnd(SubscribeToShardEvent {
@@ -242,6 +251,10 @@ impl Subscription {
         if page.records.is_empty() && now.uptime < self.event_due {
             let change_due = state.change_due().unwrap_or(Duration::MAX);
             return Step::Wait(self.event_due.min(self.ends_at).min(change_due));
+        }
+        if let Some(limit) = &mut self.limit {
+            let bytes = u64::try_from(page.records.bytes()).unwrap_or(u64::MAX);
+            limit.take(bytes, now.uptime);
         }
         self.position = page.next;
         self.event_due = now.uptime + MAX_SILENCE;

@@ -19,6 +19,7 @@ mod faults;
 mod garbage;
 mod http;
 mod iterators;
+mod limits;
 mod listing;
 mod load;
 mod model;

@@ -125,6 +125,8 @@ fn every_flag_is_a_variable_too() {
         .env("SHARDWISE_MOCK_ADMIN_LISTEN", "127.0.0.1:0")
         .env("SHARDWISE_MOCK_SHARD_LIMIT", "9")
         .env("SHARDWISE_MOCK_STATE_DELAY", "0")
+        .env("SHARDWISE_MOCK_LIMITS", "strict")
+        .env("SHARDWISE_MOCK_CONTROL_PLANE_LIMITS", "true")
         .env("SHARDWISE_MOCK_SEED", "1")
         .env("SHARDWISE_MOCK_CLOCK", "scaled:60")
         .env("SHARDWISE_MOCK_ALLOW_REMOTE", "true")
@@ -264,6 +266,7 @@ fn what_it_cannot_do_it_refuses_before_it_begins() {
         ["--account", "1"],
         ["--admin-listen", "here"],
         ["--region", "EU west"],
+        ["--limits", "some"],
         ["--clock", "scaled:0"],
         ["--clock", "scaled:x"],
         ["--clock", "slow"],
