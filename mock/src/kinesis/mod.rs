@@ -119,9 +119,9 @@ impl Kinesis {
         }
     }
 
-    /// Whether there are no streams, and no settings of the account.
+    /// Whether there are no streams, no channels, and no settings of the account.
     pub(crate) fn is_empty(&self, now: Now) -> bool {
-        if self.commitment().is_some() {
+        if self.commitment().is_some() || !self.channels(now).is_empty() {
             return false;
         }
         self.forget_gone(now);
