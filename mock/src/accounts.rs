@@ -50,6 +50,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) control_plane_limits: bool,
     pub(crate) state_delay: Duration,
+    pub(crate) table_delay: Duration,
     pub(crate) stale_reads: Duration,
     pub(crate) seed: u64,
 }
@@ -189,7 +190,7 @@ impl Settings {
                 state_delay: self.state_delay,
                 seed: seeds.draw(),
             }),
-            dynamodb: DynamoDb::new(self.env.clone(), account, region, self.state_delay)
+            dynamodb: DynamoDb::new(self.env.clone(), account, region, self.table_delay)
                 .seeded(seeds.draw())
                 .stale_reads(self.stale_reads),
         }
@@ -247,6 +248,7 @@ mod tests {
             limits: Limits::Relaxed,
             control_plane_limits: false,
             state_delay: Duration::ZERO,
+            table_delay: Duration::ZERO,
             stale_reads: Duration::ZERO,
             seed: 1,
         });

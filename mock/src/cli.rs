@@ -77,7 +77,7 @@ pub struct MockArgs {
     #[arg(long, env = "SHARDWISE_MOCK_CONTROL_PLANE_LIMITS")]
     pub control_plane_limits: bool,
 
-    /// How long streams and tables stay CREATING, UPDATING and DELETING
+    /// How long streams stay CREATING, UPDATING and DELETING
     #[arg(
         long,
         env = "SHARDWISE_MOCK_STATE_DELAY",
@@ -85,6 +85,24 @@ pub struct MockArgs {
         value_name = "MS"
     )]
     pub state_delay: u64,
+
+    /// How long tables do: no time, since a KCL that finds one on its way waits ten seconds
+    #[arg(
+        long,
+        env = "SHARDWISE_MOCK_TABLE_DELAY",
+        default_value_t = 0,
+        value_name = "MS"
+    )]
+    pub table_delay: u64,
+
+    /// How old the items may be that an eventually consistent read of a table shows
+    #[arg(
+        long,
+        env = "SHARDWISE_MOCK_STALE_READS",
+        default_value_t = 0,
+        value_name = "MS"
+    )]
+    pub stale_reads: u64,
 
     /// Create a stream before answering; may be given several times
     #[arg(
@@ -294,7 +312,9 @@ pub async fn run(args: MockArgs) -> Result<(), RunError> {
         .shard_limit(args.shard_limit)
         .limits(args.limits)
         .control_plane_limits(args.control_plane_limits)
-        .state_delay(Duration::from_millis(args.state_delay));
+        .state_delay(Duration::from_millis(args.state_delay))
+        .table_delay(Duration::from_millis(args.table_delay))
+        .stale_reads(Duration::from_millis(args.stale_reads));
     if let Some(seed) = args.seed {
         builder = builder.seed(seed);
     }

@@ -65,6 +65,7 @@ impl Mock {
             limits: Limits::Relaxed,
             control_plane_limits: false,
             state_delay: Duration::ZERO,
+            table_delay: None,
             seed: None,
             stale_reads: Duration::ZERO,
             keys: None,
@@ -352,6 +353,7 @@ pub struct MockBuilder {
     limits: Limits,
     control_plane_limits: bool,
     state_delay: Duration,
+    table_delay: Option<Duration>,
     seed: Option<u64>,
     stale_reads: Duration,
     keys: Option<KeyPairs>,
@@ -423,9 +425,19 @@ impl MockBuilder {
     }
 
     /// How long a stream or table stays CREATING, UPDATING or DELETING; by default no time at all.
+    /// [`table_delay`](Self::table_delay) sets tables apart.
     pub fn state_delay(self, state_delay: Duration) -> Self {
         Self {
             state_delay,
+            ..self
+        }
+    }
+
+    /// How long a table, its index or its time to live is on the way to another status; by default
+    /// as long as a stream.
+    pub fn table_delay(self, table_delay: Duration) -> Self {
+        Self {
+            table_delay: Some(table_delay),
             ..self
         }
     }
@@ -507,6 +519,7 @@ impl MockBuilder {
                 limits: self.limits,
                 control_plane_limits: self.control_plane_limits,
                 state_delay: self.state_delay,
+                table_delay: self.table_delay.unwrap_or(self.state_delay),
                 stale_reads: self.stale_reads,
                 seed: seeds.draw(),
             }),

@@ -244,3 +244,28 @@ async fn strangers_come(caller: Caller<'_>) {
         assert_eq!(status, 400, "refused, so nothing is kept of it");
     }
 }
+
+#[tokio::test]
+async fn tables_have_a_delay_of_their_own() {
+    let clock = ManualClock::new();
+    let second = Duration::from_secs(1);
+    for (builder, status) in [
+        (Mock::builder().state_delay(second), "CREATING"),
+        (
+            Mock::builder()
+                .state_delay(second)
+                .table_delay(Duration::ZERO),
+            "ACTIVE",
+        ),
+    ] {
+        let client = Client::new(&builder.env(clock.env()).build());
+        let [caller, ..] = callers(&client);
+        caller.create("s").await;
+        assert_eq!(caller.summary("s").await["StreamStatus"], "CREATING");
+        let (_, created) = caller.table("CreateTable", table()).await;
+        assert_eq!(created["TableDescription"]["TableStatus"], "CREATING");
+        let name = json!({"TableName": "leases"});
+        let (_, described) = caller.table("DescribeTable", name).await;
+        assert_eq!(described["Table"]["TableStatus"], status);
+    }
+}
