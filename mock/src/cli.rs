@@ -14,8 +14,11 @@ use shardwise_types::StreamName;
 
 use crate::accounts;
 use crate::auth::KeyPairs;
+use crate::clock::millis;
 use crate::fault_text::FaultsError;
-use crate::mock::{CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_SHARD_LIMIT, Limits, Mock};
+use crate::mock::{
+    CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_SCALE_EVERY, DEFAULT_SHARD_LIMIT, Limits, Mock,
+};
 use crate::server::{ListenError, Server};
 
 /// Where it listens and how it behaves.
@@ -76,6 +79,15 @@ pub struct MockArgs {
     /// Limit the rates, daily quotas and numbers of streams as the service does
     #[arg(long, env = "SHARDWISE_MOCK_CONTROL_PLANE_LIMITS")]
     pub control_plane_limits: bool,
+
+    /// How long after a new peak on-demand streams grow, at most to twice their shards; 0 for never
+    #[arg(
+        long,
+        env = "SHARDWISE_MOCK_SCALE_EVERY",
+        default_value_t = millis(DEFAULT_SCALE_EVERY),
+        value_name = "MS"
+    )]
+    pub scale_every: u64,
 
     /// How long streams stay CREATING, UPDATING and DELETING
     #[arg(
@@ -312,6 +324,7 @@ pub async fn run(args: MockArgs) -> Result<(), RunError> {
         .shard_limit(args.shard_limit)
         .limits(args.limits)
         .control_plane_limits(args.control_plane_limits)
+        .scale_every(Duration::from_millis(args.scale_every))
         .state_delay(Duration::from_millis(args.state_delay))
         .table_delay(Duration::from_millis(args.table_delay))
         .stale_reads(Duration::from_millis(args.stale_reads));

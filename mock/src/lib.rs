@@ -24,7 +24,8 @@
 //!
 //! Limits are relaxed: a shard takes and gives whatever comes, and streams are managed as often as
 //! one likes. [`MockBuilder::limits`] and [`MockBuilder::control_plane_limits`] (`--limits strict`,
-//! `--control-plane-limits`) bring the service's.
+//! `--control-plane-limits`) bring the service's. On-demand streams grow under load, a quarter of an
+//! hour after it came; [`MockBuilder::scale_every`] and `--scale-every MS` make that sooner, or never.
 //!
 //! Its time is that of the [`Env`](shardwise_env::Env) it is given: the machine's, a simulation's,
 //! one that runs faster (`--clock scaled:N`), or one that a test moves by hand: in Rust, or over the
@@ -71,8 +72,8 @@ pub use crate::body::ResponseBody;
 pub use crate::fault::{EntryFault, Fault, Rule, RuleHandle};
 pub use crate::fault_text::FaultsError;
 pub use crate::mock::{
-    CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_REGION, DEFAULT_SHARD_LIMIT, Limits, Mock,
-    MockBuilder,
+    CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_REGION, DEFAULT_SCALE_EVERY, DEFAULT_SHARD_LIMIT,
+    Limits, Mock, MockBuilder,
 };
 pub use crate::operation::{Api, Operation};
 pub use crate::server::{ListenError, Server};

@@ -64,6 +64,7 @@ impl Mock {
             shard_limit: DEFAULT_SHARD_LIMIT,
             limits: Limits::Relaxed,
             control_plane_limits: false,
+            scale_every: DEFAULT_SCALE_EVERY,
             state_delay: Duration::ZERO,
             table_delay: None,
             seed: None,
@@ -352,6 +353,7 @@ pub struct MockBuilder {
     shard_limit: u32,
     limits: Limits,
     control_plane_limits: bool,
+    scale_every: Duration,
     state_delay: Duration,
     table_delay: Option<Duration>,
     seed: Option<u64>,
@@ -420,6 +422,19 @@ impl MockBuilder {
     pub fn control_plane_limits(self, control_plane_limits: bool) -> Self {
         Self {
             control_plane_limits,
+            ..self
+        }
+    }
+
+    /// How long after a new peak of writes an on-demand stream grows, at most to twice its shards, and
+    /// so how long it is at least from one doubling to the next; [`DEFAULT_SCALE_EVERY`] by default.
+    /// With no time at all it never grows.
+    ///
+    /// A peak is a second that takes more than half of what the open shards take: 1 MiB or 1,000
+    /// records each. The stream is then made for twice that second, as far as the shard limit goes.
+    pub fn scale_every(self, scale_every: Duration) -> Self {
+        Self {
+            scale_every,
             ..self
         }
     }
@@ -518,6 +533,7 @@ impl MockBuilder {
                 shard_limit: self.shard_limit,
                 limits: self.limits,
                 control_plane_limits: self.control_plane_limits,
+                scale_every: self.scale_every,
                 state_delay: self.state_delay,
                 table_delay: self.table_delay.unwrap_or(self.state_delay),
                 stale_reads: self.stale_reads,
@@ -540,3 +556,8 @@ pub const DEFAULT_REGION: &str = "us-east-1";
 /// The account's shard limit of a [`Mock`] that is given none: the service's default in its three
 /// largest regions. <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>
 pub const DEFAULT_SHARD_LIMIT: u32 = 20_000;
+
+/// How long on-demand streams of a [`Mock`] that is told nothing else take to grow: as long as the
+/// service's, which throttles whoever doubles his peak sooner.
+/// <https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html>
+pub const DEFAULT_SCALE_EVERY: Duration = Duration::from_secs(15 * 60);

@@ -71,6 +71,7 @@ impl Kinesis {
         settings.mode = mode;
         if mode == Mode::Provisioned {
             settings.distribution = RecordDistributionStrategy::UserPartitionKey;
+            self.cancel_growth(&mut state);
         }
         let shard_count = self.reserve_warm_shards(&state, mode)?;
         let change = Change::Update {

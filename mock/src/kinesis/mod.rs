@@ -28,6 +28,7 @@ mod event_stream;
 mod failure;
 mod get_records;
 mod get_shard_iterator;
+mod growth;
 mod input;
 mod iterator;
 mod list_shards;
@@ -100,6 +101,7 @@ pub(crate) struct Config {
     pub(crate) shard_limit: u32,
     pub(crate) limits: Limits,
     pub(crate) control_plane_limits: bool,
+    pub(crate) scale_every: Duration,
     pub(crate) state_delay: Duration,
     pub(crate) seed: u64,
 }
@@ -329,6 +331,15 @@ impl Kinesis {
                 self.config.account, self.config.region
             ))),
         }
+    }
+
+    /// Counts in as many of `additional` shards as there is room for, and tells how many.
+    fn reserve_at_most(&self, additional: u32) -> u32 {
+        let mut count = self.shard_count();
+        let room = self.config.shard_limit.saturating_sub(*count);
+        let granted = additional.min(room);
+        *count += granted;
+        granted
     }
 
     fn release_shards(&self, count: u32) {

@@ -130,9 +130,11 @@ impl Kinesis {
                 self.rate_exceeded(shard, &stream.name),
             ));
         }
+        let bytes = payload.size();
         let (shard, sequence_number) = state
             .append(hash_key, payload, now)
             .ok_or_else(|| stream.not_found())?;
+        self.note_write(&mut state, bytes, now);
         Ok(PutRecordOutput {
             shard_id: shard_id(shard),
             sequence_number,

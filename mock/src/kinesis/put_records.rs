@@ -149,9 +149,11 @@ impl Kinesis {
                 results.push(self.failed(EntryFault::Throttle, shard, &stream.name));
                 continue;
             }
+            let bytes = payload.size();
             let (shard, sequence_number) = state
                 .append(hash_key, payload, now)
                 .ok_or_else(|| stream.not_found())?;
+            self.note_write(&mut state, bytes, now);
             results.push(ResultEntry::Stored {
                 sequence_number,
                 shard_id: shard_id(shard),

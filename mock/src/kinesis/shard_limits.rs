@@ -12,8 +12,8 @@ use crate::bucket::Bucket;
 use crate::clock::Now;
 use crate::mock::Limits;
 
-const WRITE_RECORDS: u64 = 1000;
-const WRITE_BYTES: u64 = 1024 * 1024;
+pub(super) const WRITE_RECORDS: u64 = 1000;
+pub(super) const WRITE_BYTES: u64 = 1024 * 1024;
 const READ_CALLS: u64 = 5;
 const READ_BYTES: u64 = 2 * 1024 * 1024;
 const ITERATORS: u64 = 5;

@@ -2,7 +2,8 @@
 //!
 //! A status changes lazily: a change is noted with the time at which it falls due, and
 //! [`Stream::lock`] carries it out, as of that time, before anybody looks. So there are no timers,
-//! and a change happens at the same moment whoever looks first.
+//! and a change happens at the same moment whoever looks first. Beside it an on-demand stream may be
+//! about to grow: [`super::growth`].
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use super::attached::Attached;
 use super::consumer::{Consumer, ConsumerId};
 use super::control_plane::Calls;
 use super::failure::Failure;
+use super::growth::Growth;
 use super::sequence::Sequence;
 use super::settings::{RecordDistributionStrategy, Settings};
 use super::shard::{Moment, Payload, Range, Shard, shard_id};
@@ -94,7 +96,8 @@ pub(crate) struct State {
     /// The indexes of the open shards, in the order of their ranges, which tile all hash keys.
     open: Vec<usize>,
     /// How many shards count against the account's limit: those that are open, or soon will be.
-    reserved: u32,
+    pub(super) reserved: u32,
+    pub(super) growth: Growth,
     /// The uptime, in seconds, at which expired records were last dropped; none since the
     /// retention may have changed.
     trimmed_at: Option<u64>,
@@ -122,6 +125,7 @@ impl Stream {
             created_ms: now.wall_ms,
             state: Mutex::new(State {
                 reserved: 0,
+                growth: Growth::default(),
                 settings,
                 attached: Attached::default(),
                 consumers: BTreeMap::new(),
@@ -199,6 +203,7 @@ impl State {
             uptime: now.uptime + delay,
         };
         if let Change::Delete = change {
+            self.growth = Growth::default();
             for consumer in self.consumers.values_mut() {
                 consumer.deregister(now, delay);
             }
@@ -209,9 +214,10 @@ impl State {
         self.settle(now);
     }
 
-    /// The uptime at which the change under way falls due.
+    /// The uptime at which what is under way falls due: a change, or growth.
     pub(crate) fn change_due(&self) -> Option<Duration> {
-        self.pending.as_ref().map(|(due, _)| due.uptime)
+        let change = self.pending.as_ref().map(|(due, _)| due.uptime);
+        change.into_iter().chain(self.growth.due()).min()
     }
 
     pub(crate) fn wake_subscriptions(&self) {
@@ -227,6 +233,7 @@ impl State {
     fn settle(&mut self, now: Now) {
         let is_due = |(due, _): &mut (Moment, Change)| due.uptime <= now.uptime;
         if let Some((due, change)) = self.pending.take_if(is_due) {
+            self.grow_until(due.uptime);
             self.status = Status::Active;
             match change {
                 Change::Activate { shard_count } => self.create_shards(shard_count, due),
@@ -252,6 +259,7 @@ impl State {
                 }
             }
         }
+        self.grow_until(now.uptime);
         self.consumers.retain(|_, consumer| !consumer.is_gone(now));
         // Retention counts in whole seconds: once a second is enough, however many the requests.
         let second = now.uptime.as_secs();

@@ -17,6 +17,7 @@ mod determinism;
 mod fault_text;
 mod faults;
 mod garbage;
+mod growth;
 mod http;
 mod iterators;
 mod limits;

@@ -127,6 +127,7 @@ fn every_flag_is_a_variable_too() {
         .env("SHARDWISE_MOCK_STATE_DELAY", "0")
         .env("SHARDWISE_MOCK_LIMITS", "strict")
         .env("SHARDWISE_MOCK_CONTROL_PLANE_LIMITS", "true")
+        .env("SHARDWISE_MOCK_SCALE_EVERY", "1000")
         .env("SHARDWISE_MOCK_SEED", "1")
         .env("SHARDWISE_MOCK_CLOCK", "scaled:60")
         .env("SHARDWISE_MOCK_ALLOW_REMOTE", "true")
@@ -267,6 +268,7 @@ fn what_it_cannot_do_it_refuses_before_it_begins() {
         ["--admin-listen", "here"],
         ["--region", "EU west"],
         ["--limits", "some"],
+        ["--scale-every", "soon"],
         ["--clock", "scaled:0"],
         ["--clock", "scaled:x"],
         ["--clock", "slow"],
