@@ -26,8 +26,8 @@ use crate::service::{MockService, ResponseFuture};
 use crate::tls::Tls;
 
 /// Connections served at once; more wait to be accepted. Far above what a fleet on one machine
-/// opens, and below the usual limit of open files.
-const MAX_CONNECTIONS: usize = 1024;
+/// opens, and some seventy MiB if all of them are idle.
+const MAX_CONNECTIONS: usize = 10_000;
 
 /// How long a connection may take to send a request's head. It bounds what an idle or stalled
 /// client can hold; clients keep idle connections for less.

@@ -22,6 +22,10 @@ use super::value::{Value, find};
 /// The service tells at most so many broken constraints of one request.
 const TOLD_CONSTRAINTS: usize = 10;
 
+/// How many items of a list of structures are read and shown. Twice what any list may have: a
+/// request of sixteen MiB has five million, and each takes more room in an error text than in it.
+const READ_ITEMS: usize = 1000;
+
 /// What the service calls a JSON number in its error texts.
 const NUMBER_CLASS: &str = "class com.amazon.coral.value.json.numbers.TruncatingBigNumber";
 
@@ -287,9 +291,10 @@ impl<'r> Input<'r> {
             None => empty,
             Some(Value::List(items)) => {
                 self.check_length(name, items.len(), length, || {
-                    format!("'[{}]'", vec![shown; items.len()].join(", "))
+                    let shown = vec![shown; items.len().min(READ_ITEMS)];
+                    format!("'[{}]'", shown.join(", "))
                 });
-                items
+                items.get(..READ_ITEMS).unwrap_or(items)
             }
             Some(Value::Map(_)) => return Err(unexpected_structure()),
             Some(_) => return Err(Failure::serialization("Expected list or null")),

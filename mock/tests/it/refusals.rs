@@ -121,6 +121,16 @@ async fn at_most_ten_constraints_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_that_is_far_too_long_is_not_told_whole() {
+    let World { client, .. } = World::new();
+    let body = json!({"StreamName": "s", "Records": vec![json!(null); 100_000]});
+    let (kind, message) = client.refused("PutRecords", body).await;
+    assert_eq!(kind, "ValidationException");
+    assert!(message.contains("at 'records' failed to satisfy constraint: Member must have length"));
+    assert!(message.len() < 100_000, "{}", message.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wrong_type_is_told_before_any_constraint() {
     let World { client, .. } = World::new();
     for (operation, body, text) in [

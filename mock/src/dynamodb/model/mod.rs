@@ -1,7 +1,7 @@
 //! The constraints of the API model, checked before an operation looks at its request.
 //!
-//! The service reports every member that breaks one in a single error, `N validation errors
-//! detected: …; …`. The walk follows `shapes`, whose members stand in the order in which the
+//! The service reports the members that break one, up to ten, in a single error, `N validation
+//! errors detected: …; …`. The walk follows `shapes`, whose members stand in the order in which the
 //! service was seen to check them. JSON of the wrong type ends the walk: what cannot be read is
 //! not validated.
 //!
@@ -41,6 +41,13 @@ enum Shape {
     ReadsByTable(&'static Self),
 }
 
+/// The service tells at most so many broken constraints of one request.
+const TOLD_VIOLATIONS: usize = 10;
+
+/// How many elements of a list are walked and shown. Far above what a list may have: a request of
+/// sixteen MiB has five million.
+const WALKED_ELEMENTS: usize = 1000;
+
 /// A member of a structure.
 #[derive(Debug)]
 struct Member {
@@ -49,13 +56,14 @@ struct Member {
     shape: Shape,
 }
 
-/// Refuses a request that breaks constraints of the API model, naming all of them.
+/// Refuses a request that breaks constraints of the API model, naming the first of them.
 pub(super) fn check(operation: &str, request: &Members) -> Result<(), Failure> {
     let Some(members) = shapes::of(operation) else {
         return Ok(());
     };
     let mut walk = Walk::default();
     walk.structure(members, request.all(), "")?;
+    walk.violations.truncate(TOLD_VIOLATIONS);
     if walk.violations.is_empty() {
         Ok(())
     } else {
@@ -94,7 +102,7 @@ impl Walk {
             }
             Shape::Text(least, most) => {
                 let text = string(json)?;
-                self.length(text.chars().count(), (*least, *most), &quoted(text), at);
+                self.length(text.chars().count(), (*least, *most), || quoted(text), at);
             }
             Shape::Name => self.name(string(json)?, at),
             Shape::Choice(choices) => {
@@ -117,8 +125,8 @@ impl Walk {
             }
             Shape::List(least, most, of) => {
                 let list = list(json)?;
-                self.length(list.len(), (*least, *most), &quoted(&shown(list)), at);
-                for (index, element) in list.iter().enumerate() {
+                self.length(list.len(), (*least, *most), || quoted(&shown(list)), at);
+                for (index, element) in walked(list).iter().enumerate() {
                     self.value(of, element, &format!("{at}.{}.member", index + 1))?;
                 }
             }
@@ -162,7 +170,7 @@ impl Walk {
                     shown(writes)
                 ));
             }
-            for (index, write) in writes.iter().enumerate() {
+            for (index, write) in walked(writes).iter().enumerate() {
                 self.value(
                     of,
                     write,
@@ -221,7 +229,13 @@ impl Walk {
         }
     }
 
-    fn length(&mut self, length: usize, (least, most): (usize, usize), value: &str, at: &str) {
+    fn length(
+        &mut self,
+        length: usize,
+        (least, most): (usize, usize),
+        value: impl FnOnce() -> String,
+        at: &str,
+    ) {
         let must = if length < least {
             format!("have length greater than or equal to {least}")
         } else if length > most {
@@ -229,7 +243,7 @@ impl Walk {
         } else {
             return;
         };
-        self.note(value, at, &must);
+        self.note(&value(), at, &must);
     }
 
     fn note(&mut self, value: &str, at: &str, must: &str) {
@@ -270,8 +284,13 @@ fn quoted(text: &str) -> String {
 
 /// A list in an error text. The service prints its own objects there; this prints the JSON.
 fn shown(list: &[Value]) -> String {
-    let texts = list.iter().map(Value::to_string).collect::<Vec<_>>();
-    format!("[{}]", texts.join(", "))
+    let texts = walked(list).iter().map(Value::to_string);
+    format!("[{}]", texts.collect::<Vec<_>>().join(", "))
+}
+
+/// The elements of a list that are looked at.
+fn walked(list: &[Value]) -> &[Value] {
+    list.get(..WALKED_ELEMENTS).unwrap_or(list)
 }
 
 fn string(json: &Value) -> Result<&str, Failure> {

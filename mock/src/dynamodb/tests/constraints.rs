@@ -49,6 +49,27 @@ fn all_violations_are_listed_in_the_order_of_the_service() {
 }
 
 #[test]
+fn at_most_ten_violations_are_listed_and_no_long_list_is_shown_whole() {
+    let db = with_leases();
+    let put = json!({"Put": {"TableName": "leases"}});
+    let request = json!({"TransactItems": vec![put; 30]});
+    let message = invalid(&db, "TransactWriteItems", request);
+    assert!(
+        message.starts_with("10 validation errors detected: "),
+        "{message}"
+    );
+    assert_eq!(message.matches("put.item'").count(), 10);
+
+    let request = json!({"TransactItems": vec![json!({}); 100_000]});
+    let message = invalid(&db, "TransactWriteItems", request);
+    assert!(
+        message.ends_with("Member must have length less than or equal to 100"),
+        "{message}"
+    );
+    assert!(message.len() < 10_000, "{}", message.len());
+}
+
+#[test]
 fn violations_inside_lists_and_maps_have_their_paths() {
     let db = with_leases();
     let request = json!({"TransactItems": [
