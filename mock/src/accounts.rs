@@ -217,6 +217,19 @@ pub(crate) fn is_region(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(is_fit)
 }
 
+/// The ARN of a resource, in the partition that its region belongs to.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html>
+pub(crate) fn arn(service: &str, region: &str, account: &str, resource: &str) -> String {
+    let partition = if region.starts_with("cn-") {
+        "aws-cn"
+    } else if region.starts_with("us-gov-") {
+        "aws-us-gov"
+    } else {
+        "aws"
+    };
+    format!("arn:{partition}:{service}:{region}:{account}:{resource}")
+}
+
 /// A seed for the one of that name.
 fn derive(seed: u64, name: &[&str]) -> u64 {
     let mut digest = Md5::new().chain_update(seed.to_be_bytes());

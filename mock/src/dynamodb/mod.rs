@@ -46,6 +46,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use shardwise_env::{Env, Instant};
 
+use crate::accounts;
 use crate::ids::Ids;
 
 use self::members::Members;
@@ -265,10 +266,8 @@ impl DynamoDb {
 
     /// The ARN of a table: the only place that makes one.
     fn arn(&self, table: &str) -> String {
-        format!(
-            "arn:aws:dynamodb:{}:{}:table/{table}",
-            self.region, self.account
-        )
+        let resource = format!("table/{table}");
+        accounts::arn("dynamodb", &self.region, &self.account, &resource)
     }
 }
 

@@ -17,6 +17,7 @@ use super::tags::take_tags;
 use super::ttl::TimeToLive;
 use super::versions::Versions;
 use super::{DynamoDb, table_request};
+use crate::accounts;
 
 impl DynamoDb {
     pub(super) fn create_table(&self, mut members: Members) -> Result<Value, Failure> {
@@ -150,7 +151,7 @@ impl DynamoDb {
     }
 
     fn kms_arn(&self, resource: &str) -> String {
-        format!("arn:aws:kms:{}:{}:{resource}", self.region, self.account)
+        accounts::arn("kms", &self.region, &self.account, resource)
     }
 }
 

@@ -211,10 +211,7 @@ impl Kinesis {
         let id = self.stream_ids.alphanumeric(20);
         let channel = Channel {
             name: name.to_owned(),
-            arn: format!(
-                "arn:aws:kinesis:{}:{}:channel/{name}",
-                self.config.region, self.config.account
-            ),
+            arn: self.arn(&format!("channel/{name}")),
             created_ms: now.wall_ms,
             role_arn: role_arn.to_owned(),
             source: Source {

@@ -104,10 +104,7 @@ impl Kinesis {
             }
         };
         self.reserve_shards(shard_count)?;
-        let arn = format!(
-            "arn:aws:kinesis:{}:{}:stream/{name}",
-            self.config.region, self.config.account
-        );
+        let arn = self.arn(&format!("stream/{name}"));
         // With the time, lest an account that was forgotten and comes again repeats an id.
         let ids = Ids::new(self.stream_ids.draw() ^ now.uptime_ms());
         let id = format!("{}-{}", ids.alphanumeric(20), ids.alphanumeric(3));

@@ -73,6 +73,7 @@ pub(crate) use self::shard::{shard_id, shard_number};
 use self::stream::{Change, Stream};
 use self::token::Sealer;
 pub(crate) use self::value::Value;
+use crate::accounts;
 use crate::clock::Now;
 use crate::ids::Ids;
 use crate::mock::Limits;
@@ -267,6 +268,16 @@ impl Kinesis {
                 None => format!("Rate exceeded for account {}.", self.config.account),
             }),
         }
+    }
+
+    /// The ARN of a resource of this account.
+    fn arn(&self, resource: &str) -> String {
+        accounts::arn(
+            "kinesis",
+            &self.config.region,
+            &self.config.account,
+            resource,
+        )
     }
 
     fn stream_rate_exceeded(&self, stream: &str) -> String {

@@ -19,6 +19,9 @@ use crate::clock::Now;
 /// <https://docs.aws.amazon.com/streams/latest/dev/tagging.html>
 const MAX_TAGS: usize = 50;
 
+/// What begins the keys that only AWS may give.
+const RESERVED: &str = "aws:";
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ListTagsForStreamOutput {
@@ -127,6 +130,11 @@ pub(super) fn add_tags(
     failed: &str,
 ) -> Result<(), Failure> {
     check_characters(tags.iter().flat_map(|&(k, v)| [k, v]), failed)?;
+    if tags.iter().any(|(key, _)| key.starts_with(RESERVED)) {
+        return Err(Failure::invalid_argument(format!(
+            "{failed} because tag keys that start with {RESERVED} are reserved for system use."
+        )));
+    }
     let new_keys = tags.iter().filter(|(k, _)| !present.contains_key(*k));
     if present.len() + new_keys.count() > MAX_TAGS {
         return Err(Failure::invalid_argument(format!(

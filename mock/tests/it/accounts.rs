@@ -131,6 +131,32 @@ async fn streams_and_tables_of_one_account_and_region_are_no_others() {
 }
 
 #[tokio::test]
+async fn an_arn_is_in_the_partition_of_its_region() {
+    let client = Client::new(&Mock::new());
+    for (region, partition) in [
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("us-west-1", "aws"),
+    ] {
+        let caller = Caller {
+            client: &client,
+            key: OTHER,
+            region,
+        };
+        caller.create("s").await;
+        let arn = format!("arn:{partition}:kinesis:{region}:{OTHER}:stream/s");
+        assert_eq!(caller.summary("s").await["StreamARN"], arn);
+        let (status, _) = caller.call("ListShards", json!({"StreamARN": arn})).await;
+        assert_eq!(status, 200);
+        let (_, answer) = caller.table("CreateTable", table()).await;
+        assert_eq!(
+            answer["TableDescription"]["TableArn"],
+            format!("arn:{partition}:dynamodb:{region}:{OTHER}:table/leases")
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_iterator_is_for_its_own_account_only() {
     let mock = Mock::new();
     let client = Client::new(&mock);

@@ -272,6 +272,10 @@ async fn tags_are_kept_listed_in_pages_and_removed() {
             "{message}"
         );
     }
+    let (kind, _) = client
+        .refused("AddTagsToStream", list(json!({"Tags": {"aws:a": ""}})))
+        .await;
+    assert_eq!(kind, "InvalidArgumentException");
     for (operation, tags) in [
         ("AddTagsToStream", json!({})),
         ("RemoveTagsFromStream", json!({"TagKeys": [""]})),
