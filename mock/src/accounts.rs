@@ -111,7 +111,22 @@ impl Accounts {
             None if is_region(claim.region()) => claim.region(),
             _ => home_region,
         };
-        if account == self.settings.account && region == home_region {
+        self.account(
+            account,
+            region,
+            operation.is_some_and(begins_an_account),
+            now,
+        )
+    }
+
+    /// The mock's own account in that region, where something is about to be created.
+    pub(crate) fn own(&self, region: &str, now: Now) -> Arc<Account> {
+        self.account(&self.settings.account, region, true, now)
+    }
+
+    /// That account, kept from now on if it `begins`.
+    fn account(&self, account: &str, region: &str, begins: bool, now: Now) -> Arc<Account> {
+        if account == self.settings.account && region == self.settings.home_region() {
             return self.home();
         }
         let key = format!("{account}/{region}");
@@ -124,7 +139,7 @@ impl Accounts {
         };
         let new = Arc::new(self.settings.account(account, region));
         new.dynamodb.keep_past(keep_past);
-        if !operation.is_some_and(begins_an_account) {
+        if !begins {
             return new;
         }
         let mut state = self.write();

@@ -121,7 +121,7 @@ pub struct MockArgs {
         long,
         env = "SHARDWISE_MOCK_CREATE_STREAM",
         value_delimiter = ',',
-        value_name = "NAME:SHARDS"
+        value_name = "NAME:SHARDS[:REGION]"
     )]
     pub create_stream: Vec<NewStream>,
 
@@ -217,27 +217,34 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A stream to begin with: `NAME:SHARDS`.
+/// A stream to begin with: `NAME:SHARDS`, or `NAME:SHARDS:REGION` for another region than the mock's
+/// own.
 ///
 /// ```
 /// use shardwise_mock::cli::NewStream;
 ///
 /// assert!("orders:4".parse::<NewStream>().is_ok());
+/// assert!("orders:4:eu-west-1".parse::<NewStream>().is_ok());
 /// assert!("orders".parse::<NewStream>().is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewStream {
     name: StreamName,
     shards: u32,
+    region: Option<String>,
 }
 
 impl FromStr for NewStream {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, shards) = text
+        let (name, rest) = text
             .split_once(':')
-            .ok_or("expected NAME:SHARDS, for example orders:4")?;
+            .ok_or("expected NAME:SHARDS[:REGION], for example orders:4 or orders:4:eu-west-1")?;
+        let (shards, of_region) = match rest.split_once(':') {
+            Some((shards, text)) => (shards, Some(region(text)?)),
+            None => (rest, None),
+        };
         Ok(Self {
             name: name.parse().map_err(|error| format!("{error}"))?,
             shards: shards
@@ -245,7 +252,25 @@ impl FromStr for NewStream {
                 .ok()
                 .filter(|shards| *shards > 0)
                 .ok_or("SHARDS must be a number from 1")?,
+            region: of_region,
         })
+    }
+}
+
+impl NewStream {
+    fn create(self, mock: &Mock, only_region: Option<&str>) -> Result<(), RunError> {
+        match (self.region, only_region) {
+            (Some(region), Some(only)) if region != only => Err(RunError::OtherRegion {
+                stream: self.name,
+                region,
+                only: only.to_owned(),
+            }),
+            (Some(region), None) => {
+                let account = mock.accounts().own(&region, mock.now());
+                Ok(mock.create_stream_in(&account, &self.name, self.shards)?)
+            }
+            _ => Ok(mock.create_stream(&self.name, self.shards)?),
+        }
     }
 }
 
@@ -262,6 +287,17 @@ pub enum RunError {
     /// The clock is moved over the admin API, and there is none.
     #[error("a manual clock is moved over the admin API: add --admin-listen ADDR")]
     ManualClock,
+    /// A stream to begin with is for a region that there is not.
+    #[error("could not create stream {stream} in {region}: the only region is {only}")]
+    #[non_exhaustive]
+    OtherRegion {
+        /// The stream.
+        stream: StreamName,
+        /// Where it was to be.
+        region: String,
+        /// The region that the mock was given.
+        only: String,
+    },
     /// The file of fault rules cannot be read.
     #[error("could not read {}", path.display())]
     #[non_exhaustive]
@@ -331,15 +367,15 @@ pub async fn run(args: MockArgs) -> Result<(), RunError> {
     if let Some(seed) = args.seed {
         builder = builder.seed(seed);
     }
-    if let Some(region) = args.region {
+    if let Some(region) = &args.region {
         builder = builder.region(region);
     }
     if args.verify_signatures {
         builder = builder.verify_signatures(KeyPairs::any_id(args.secret.0));
     }
     let mock = builder.build();
-    for stream in &args.create_stream {
-        mock.create_stream(&stream.name, stream.shards)?;
+    for stream in args.create_stream {
+        stream.create(&mock, args.region.as_deref())?;
     }
     if let Some(path) = args.faults {
         add_faults(&mock, path).await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use shardwise_env::{Env, ManualClock};
 use shardwise_types::StreamName;
 
-use crate::accounts::{Accounts, Settings};
+use crate::accounts::{Account, Accounts, Settings};
 use crate::admin::AdminService;
 use crate::auth::{KeyPairs, Verifier};
 use crate::clock::{Clock, Now};
@@ -180,8 +180,17 @@ impl Mock {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn create_stream(&self, name: &StreamName, shards: u32) -> Result<(), CreateStreamError> {
-        self.accounts()
-            .home()
+        self.create_stream_in(&self.accounts().home(), name, shards)
+    }
+
+    /// Like [`create_stream`](Self::create_stream), in that account and region.
+    pub(crate) fn create_stream_in(
+        &self,
+        account: &Account,
+        name: &StreamName,
+        shards: u32,
+    ) -> Result<(), CreateStreamError> {
+        account
             .kinesis
             .create_active_stream(name.as_str(), shards, self.now())
             .map_err(|failure| CreateStreamError {

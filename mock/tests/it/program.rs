@@ -68,11 +68,18 @@ impl Running {
     }
 
     fn list_streams(&self) -> String {
+        self.list_streams_as("a")
+    }
+
+    /// What a caller with that credential scope is answered.
+    fn list_streams_as(&self, credential: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        let request = "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-amz-target: \
-                       Kinesis_20131202.ListStreams\r\ncontent-type: \
-                       application/x-amz-json-1.1\r\nx-amz-date: 0\r\nauthorization: a \
-                       Credential=a, SignedHeaders=b, Signature=c\r\ncontent-length: 2\r\n\r\n{}";
+        let request = format!(
+            "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-amz-target: \
+             Kinesis_20131202.ListStreams\r\ncontent-type: \
+             application/x-amz-json-1.1\r\nx-amz-date: 0\r\nauthorization: a \
+             Credential={credential}, SignedHeaders=b, Signature=c\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -113,6 +120,33 @@ fn it_says_ready_once_and_ends_well_when_told_to() {
         assert!(answer.contains(r#""StreamStatus":"ACTIVE""#), "{answer}");
         assert_eq!(running.end_with(signal), (Some(0), String::new()));
     }
+}
+
+#[test]
+fn it_begins_with_streams_of_several_regions() {
+    let streams = ["--create-stream", "a:1,b:2:eu-west-1,a:3:eu-west-1"];
+    let running = Running::start(program(
+        &[&["--listen", "127.0.0.1:0"], &streams[..]].concat(),
+    ));
+    for (region, names) in [("us-east-1", r#"["a"]"#), ("eu-west-1", r#"["a","b"]"#)] {
+        let answer = running.list_streams_as(&format!("a/20260101/{region}/kinesis/aws4_request"));
+        assert!(
+            answer.contains(&format!(r#""StreamNames":{names}"#)),
+            "{answer}"
+        );
+        let arn = format!("arn:aws:kinesis:{region}:000000000000:stream/a");
+        assert!(answer.contains(&arn), "{answer}");
+    }
+    let only = ["--region", "eu-west-1", "--create-stream"];
+    let running = Running::start(program(
+        &[&["--listen", "127.0.0.1:0"], &only[..], &["a:1:eu-west-1"]].concat(),
+    ));
+    let answer = running.list_streams();
+    assert!(answer.contains(r#""StreamNames":["a"]"#), "{answer}");
+    let (code, _, stderr) = failure(&[&only[..], &["a:1:us-east-1"]].concat());
+    assert_eq!(code, Some(1));
+    let told = "could not create stream a in us-east-1: the only region is eu-west-1";
+    assert!(stderr.contains(told), "{stderr}");
 }
 
 #[test]
@@ -262,6 +296,9 @@ fn what_it_cannot_do_it_refuses_before_it_begins() {
         ["--create-stream", "a"],
         ["--create-stream", "a:0"],
         ["--create-stream", "a b:1"],
+        ["--create-stream", "a:1:"],
+        ["--create-stream", "a:1:EU west"],
+        ["--create-stream", "a:1:eu-west-1:2"],
         ["--tls-listen", "localhost"],
         ["--tls-certificate", "mock.pem"],
         ["--account", "1"],
