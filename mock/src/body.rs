@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -88,6 +88,17 @@ impl ResponseBody {
                 },
             )
         })
+    }
+
+    /// The same body, which ends when `stop` comes if it has no end of its own, as subscriptions have
+    /// none.
+    pub(crate) fn ending_on(self, stop: impl Future<Output = ()> + Send + Sync + 'static) -> Self {
+        match self.0 {
+            Content::Pieces(pieces, size) if size.upper().is_none() => {
+                Self(Content::Pieces(Box::pin(pieces.take_until(stop)), size))
+            }
+            content => Self(content),
+        }
     }
 
     fn spoiled<S>(self, spoil: impl FnOnce(Self) -> S) -> Self

@@ -22,7 +22,7 @@ use tower_service::Service as _;
 
 use crate::admin::AdminService;
 use crate::mock::Mock;
-use crate::service::{MockService, ResponseFuture};
+use crate::service::{BrokenConnection, MockService, ResponseFuture};
 use crate::tls::Tls;
 
 /// Connections served at once; more wait to be accepted. Far above what a fleet on one machine
@@ -124,8 +124,8 @@ impl Server {
         self.certificate.as_deref()
     }
 
-    /// Stops listening, lets requests under way finish (for a few seconds) and closes every
-    /// connection.
+    /// Stops listening, ends subscriptions, lets other requests under way finish (for a few seconds)
+    /// and closes every connection.
     ///
     /// # Cancel safety
     /// Safe: a dropped shutdown closes everything at once.
@@ -223,12 +223,19 @@ async fn serve<S: Answering>(
     let began = Arc::new(AtomicBool::new(false));
     let broken = Arc::new(Notify::new());
     let answer = service_fn({
-        let (began, broken) = (began.clone(), broken.clone());
+        let (began, broken, stopped) = (began.clone(), broken.clone(), stopped.clone());
         move |request: hyper::Request<Incoming>| {
             began.store(true, Ordering::Relaxed);
             let answer = service.answer(request);
-            let broken = broken.clone();
-            async move { answer.await.inspect_err(|_| broken.notify_one()) }
+            let (broken, mut stopped) = (broken.clone(), stopped.clone());
+            async move {
+                let answer = answer.await.inspect_err(|_| broken.notify_one())?;
+                let stop = async move {
+                    // Either way the server stops.
+                    let _ = stopped.wait_for(|stopped| *stopped).await;
+                };
+                Ok::<_, BrokenConnection>(answer.map(|body| body.ending_on(stop)))
+            }
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());

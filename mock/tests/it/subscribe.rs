@@ -480,6 +480,27 @@ async fn a_reader_that_goes_away_leaves_nothing_behind() {
     server.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_server_that_shuts_down_ends_its_subscriptions_well() {
+    let mock = Mock::new();
+    let client = Client::new(&mock);
+    client.create("s", 1).await;
+    for is_http2 in [false, true] {
+        let consumer = client.register("s", &format!("c{is_http2}")).await;
+        let server = mock.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let stream = TcpStream::connect(server.local_addr()).await.unwrap();
+        let sent = request(
+            "SubscribeToShard",
+            from(&consumer, "LATEST").to_string().into(),
+        );
+        let (response, _connection) = send(stream, sent, is_http2).await;
+        let mut events = Events::begin(response).await;
+        // Had it to wait until its patience ends, the answer would be cut off instead.
+        let (message, ()) = tokio::join!(events.message(), server.shutdown());
+        assert_eq!(message, None);
+    }
+}
+
 /// Sends one request over a socket; the task drives the connection.
 async fn send(
     stream: TcpStream,
