@@ -172,45 +172,17 @@ async fn kinesis(
         names: &|stream| kinesis.is_about(request, stream),
         touches: &|shard| kinesis.is_about_shard(request, shard, mock.now()),
     });
-    Ok(match effect {
-        Some(Effect::Whole(fault)) => match fault {
-            Fault::Throttle => refuse(&kinesis.throttled(operation, request)),
-            Fault::Internal => refuse(&Failure::internal()),
-            Fault::LoseAnswer => {
-                perform(None);
-                refuse(&Failure::internal())
-            }
-            Fault::LoseResponse => {
-                perform(None);
-                return Err(BrokenConnection);
-            }
-            Fault::LoseRequest => return Err(BrokenConnection),
-            Fault::Delay(time) => {
-                mock.env().sleep(time).await;
-                perform(None)
-            }
-            Fault::TruncateBody(bytes) => perform(None).with_body(|body| body.truncated(bytes)),
-            Fault::SlowBody { bytes, every } => {
-                perform(None).with_body(|body| body.dribbling(bytes, every, mock.env().clone()))
-            }
-            Fault::StaleRead(_) => perform(None),
-            Fault::Unavailable => refuse(&Failure {
-                status: 503,
-                kind: Cow::Borrowed(UNAVAILABLE.0),
-                message: Some(UNAVAILABLE.1.to_owned()),
-            }),
-            Fault::Error {
-                status,
-                kind,
-                message,
-            } => refuse(&Failure {
-                status,
-                kind: Cow::Owned(kind),
-                message: Some(message),
-            }),
-        },
-        effect => perform(effect.as_ref()),
-    })
+    match effect {
+        Some(Effect::Whole(fault)) => {
+            let refusals = Refusals {
+                throttled: kinesis.throttled(operation, request),
+                internal: Failure::internal(),
+                answer: refuse,
+            };
+            strike(mock, fault, refusals, || perform(None)).await
+        }
+        effect => Ok(perform(effect.as_ref())),
+    }
 }
 
 /// A request to Kinesis that the front end has let in.
@@ -273,9 +245,10 @@ async fn dynamodb(
     target: &Target<'_>,
     body: &Bytes,
 ) -> Result<Answer, BrokenConnection> {
-    let refuse = |status, kind: &str, message: &str| {
-        let body = json!({"__type": kind, "message": message}).to_string();
-        Answer::new(status, DYNAMODB_JSON, body.into_bytes())
+    let refuse = |failure: &Failure| {
+        let message = failure.message.as_deref().unwrap_or_default();
+        let body = json!({"__type": failure.kind, "message": message}).to_string();
+        Answer::new(failure.status, DYNAMODB_JSON, body.into_bytes())
     };
     if content_type(head) != DYNAMODB_JSON {
         return Ok(Answer::unknown_content_type());
@@ -284,8 +257,10 @@ async fn dynamodb(
         Ok(claim) => claim,
         Err(failure) => {
             let kind = format!("com.amazon.coral.service#{}", failure.kind);
-            let message = failure.message.unwrap_or_default();
-            return Ok(refuse(failure.status, &kind, &message));
+            return Ok(refuse(&Failure {
+                kind: Cow::Owned(kind),
+                ..failure
+            }));
         }
     };
     let ask = |dynamodb: &DynamoDb| match dynamodb.call(target.name, body) {
@@ -300,13 +275,6 @@ async fn dynamodb(
     let Some(operation) = target.operation else {
         return Ok(perform());
     };
-    let internal = || {
-        refuse(
-            500,
-            "com.amazonaws.dynamodb.v20120810#InternalServerError",
-            "The request processing has failed because of an unknown error.",
-        )
-    };
     mock.control().count(operation);
     let effect = mock.control().apply(&Subject {
         operation,
@@ -315,41 +283,83 @@ async fn dynamodb(
         names: &|table| DynamoDb::is_about(body, table),
         touches: &|_| false,
     });
-    Ok(match effect {
-        Some(Effect::Whole(fault)) => match fault {
-            Fault::Throttle => refuse(
-                400,
-                "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
-                "The level of configured provisioned throughput for the table was exceeded. \
-                 Consider increasing your provisioning level with the UpdateTable API.",
-            ),
-            Fault::Internal => internal(),
-            Fault::LoseAnswer => {
-                perform();
-                internal()
-            }
-            Fault::LoseResponse => {
-                perform();
-                return Err(BrokenConnection);
-            }
-            Fault::LoseRequest => return Err(BrokenConnection),
-            Fault::Delay(time) => {
-                mock.env().sleep(time).await;
-                perform()
-            }
-            Fault::TruncateBody(bytes) => perform().with_body(|body| body.truncated(bytes)),
-            Fault::SlowBody { bytes, every } => {
-                perform().with_body(|body| body.dribbling(bytes, every, mock.env().clone()))
-            }
-            Fault::StaleRead(age) => ask(&account.dynamodb.as_it_was(age)),
-            Fault::Unavailable => refuse(503, UNAVAILABLE.0, UNAVAILABLE.1),
-            Fault::Error {
-                status,
-                kind,
-                message,
-            } => refuse(status, &kind, &message),
-        },
-        Some(Effect::Entries(_)) | None => perform(),
+    match effect {
+        Some(Effect::Whole(Fault::StaleRead(age))) => Ok(ask(&account.dynamodb.as_it_was(age))),
+        Some(Effect::Whole(fault)) => {
+            let refusals = Refusals {
+                throttled: Failure::new(
+                    "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+                    "The level of configured provisioned throughput for the table was exceeded. \
+                     Consider increasing your provisioning level with the UpdateTable API.",
+                ),
+                internal: Failure {
+                    status: 500,
+                    ..Failure::new(
+                        "com.amazonaws.dynamodb.v20120810#InternalServerError",
+                        "The request processing has failed because of an unknown error.",
+                    )
+                },
+                answer: refuse,
+            };
+            strike(mock, fault, refusals, perform).await
+        }
+        Some(Effect::Entries(_)) | None => Ok(perform()),
+    }
+}
+
+/// How a service refuses what a fault rule strikes.
+struct Refusals<A> {
+    throttled: Failure,
+    internal: Failure,
+    answer: A,
+}
+
+/// What becomes of a request that a fault strikes as a whole.
+async fn strike(
+    mock: &Mock,
+    fault: Fault,
+    refusals: Refusals<impl Fn(&Failure) -> Answer>,
+    perform: impl Fn() -> Answer,
+) -> Result<Answer, BrokenConnection> {
+    let refuse = refusals.answer;
+    Ok(match fault {
+        Fault::Throttle => refuse(&refusals.throttled),
+        Fault::Internal => refuse(&refusals.internal),
+        Fault::LoseAnswer => {
+            perform();
+            refuse(&refusals.internal)
+        }
+        Fault::LoseResponse => {
+            perform();
+            return Err(BrokenConnection);
+        }
+        Fault::LoseRequest => return Err(BrokenConnection),
+        Fault::Delay(time) => {
+            mock.env().sleep(time).await;
+            perform()
+        }
+        Fault::TruncateBody(bytes) => perform().with_body(|body| body.truncated(bytes)),
+        Fault::SlowBody { bytes, every } => {
+            perform().with_body(|body| body.dribbling(bytes, every, mock.env().clone()))
+        }
+        // Only tables can be read as they were.
+        Fault::StaleRead(_) => perform(),
+        Fault::Unavailable => refuse(&Failure {
+            status: 503,
+            ..Failure::new(
+                "ServiceUnavailable",
+                "Service is unable to handle the request.",
+            )
+        }),
+        Fault::Error {
+            status,
+            kind,
+            message,
+        } => refuse(&Failure {
+            status,
+            kind: Cow::Owned(kind),
+            message: Some(message),
+        }),
     })
 }
 
@@ -366,12 +376,6 @@ fn authenticate<'r>(
     }
     Ok(claim)
 }
-
-/// Type and message of the error for [`Fault::Unavailable`].
-const UNAVAILABLE: (&str, &str) = (
-    "ServiceUnavailable",
-    "Service is unable to handle the request.",
-);
 
 /// The content type without its parameters.
 fn content_type(head: &Parts) -> &str {
