@@ -474,7 +474,9 @@ impl Bench {
             ),
             Filter::FromAgo(ms) => (
                 json!({"Type": "FROM_TIMESTAMP", "Timestamp": ago(ms)}),
-                Box::new(move |_, shard| shard.closed_ms.is_none_or(|closed| closed > now_ms - ms)),
+                Box::new(move |_, shard| {
+                    shard.closed_ms.is_none_or(|closed| closed >= now_ms - ms)
+                }),
             ),
         };
         if !json.is_null() {
