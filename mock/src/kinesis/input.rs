@@ -5,7 +5,7 @@
 //! its last member and before it looks at any state. So types come before constraints and
 //! constraints before existence, as in the service. Operations read their members in the model's
 //! order, and in that order the constraints are told. The rules of single members are in
-//! [`super::rules`].
+//! [`super::rules`], the texts of wrong types in [`super::wrong_type`].
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -18,6 +18,7 @@ use super::encoding::Encoding;
 use super::failure::Failure;
 use super::rules::{Count, Text};
 use super::value::{Value, find};
+use super::wrong_type::{bad_base64, unexpected_list, unexpected_structure, wrong_type};
 
 /// The service tells at most so many broken constraints of one request.
 const TOLD_CONSTRAINTS: usize = 10;
@@ -25,9 +26,6 @@ const TOLD_CONSTRAINTS: usize = 10;
 /// How many items of a list of structures are read and shown. Twice what any list may have: a
 /// request of sixteen MiB has five million, and each takes more room in an error text than in it.
 const READ_ITEMS: usize = 1000;
-
-/// What the service calls a JSON number in its error texts.
-const NUMBER_CLASS: &str = "class com.amazon.coral.value.json.numbers.TruncatingBigNumber";
 
 /// The constraints that a request broke, in the order in which they were found.
 pub(crate) type Broken = RefCell<Vec<String>>;
@@ -466,52 +464,4 @@ fn lower_first(name: &str) -> String {
         .into_iter()
         .chain(chars)
         .collect()
-}
-
-fn wrong_type(value: &Value<'_>, target: &str) -> Failure {
-    let class = match value {
-        Value::List(_) => return unexpected_list(),
-        Value::Map(_) => return unexpected_structure(),
-        Value::Integer(_) | Value::Float(_) => NUMBER_CLASS,
-        Value::Bool(_) => "class java.lang.Boolean",
-        Value::Bytes(_) => "class java.nio.HeapByteBuffer",
-        Value::Text(_) | Value::Null => "class java.lang.String",
-    };
-    Failure::serialization(format!("{class} can not be converted {target}"))
-}
-
-fn unexpected_list() -> Failure {
-    Failure::serialization("Start of list found where not expected")
-}
-
-fn unexpected_structure() -> Failure {
-    Failure::serialization("Start of structure or map found where not expected.")
-}
-
-fn bad_base64(text: &str) -> Failure {
-    let reason = if !text.len().is_multiple_of(4) {
-        format!(
-            "Base64 encoded length is expected a multiple of 4 bytes but found: {}",
-            text.len()
-        )
-    } else if let Some(character) = bad_base64_character(text) {
-        format!("Invalid Base64 character: '{character}'")
-    } else {
-        // Misspelled by the service.
-        "Invalid last non-pad Base64 character dectected".to_owned()
-    };
-    Failure::serialization(format!("'{text}' can not be converted to a Blob: {reason}"))
-}
-
-/// The first character that base64 does not have, or the first `=` that something follows.
-fn bad_base64_character(text: &str) -> Option<char> {
-    let mut chars = text.chars().peekable();
-    while let Some(character) = chars.next() {
-        let known = character.is_ascii_alphanumeric() || matches!(character, '+' | '/' | '=');
-        let early_pad = character == '=' && chars.peek().is_some_and(|next| *next != '=');
-        if !known || early_pad {
-            return Some(character);
-        }
-    }
-    None
 }

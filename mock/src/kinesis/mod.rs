@@ -57,6 +57,7 @@ mod tags;
 mod token;
 mod update_shard_count;
 mod value;
+mod wrong_type;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
