@@ -19,9 +19,13 @@ use crate::mock::Mock;
 /// Kinesis has a protocol of that content type that nobody uses.
 pub(crate) const PLAIN_JSON: &str = "application/json";
 
+/// DynamoDB's protocol.
+pub(crate) const DYNAMODB_JSON: &str = "application/x-amz-json-1.0";
+
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const EXTENDED_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
+const BODY_CHECKSUM: HeaderName = HeaderName::from_static("x-amz-crc32");
 const MOCK_VERSION: HeaderName = HeaderName::from_static("x-shardwise-mock");
 
 /// What the service lets a browser's script read.
@@ -32,6 +36,8 @@ const EXPOSED_HEADERS: &str = "x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-i
 pub(crate) struct Answer {
     status: StatusCode,
     content_type: Option<&'static str>,
+    /// The CRC-32 of the body, where the service tells it.
+    checksum: Option<u32>,
     body: ResponseBody,
 }
 
@@ -41,6 +47,7 @@ impl Answer {
         Self {
             status,
             content_type: None,
+            checksum: None,
             body: ResponseBody::new(Vec::new()),
         }
     }
@@ -49,7 +56,17 @@ impl Answer {
         Self {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
             content_type: Some(content_type),
+            checksum: None,
             body: ResponseBody::new(body),
+        }
+    }
+
+    /// DynamoDB's clients check what they receive against the checksum that it sends along.
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html>
+    pub(crate) fn dynamodb(status: u16, body: Vec<u8>) -> Self {
+        Self {
+            checksum: Some(crc32fast::hash(&body)),
+            ..Self::new(status, DYNAMODB_JSON, body)
         }
     }
 
@@ -58,6 +75,7 @@ impl Answer {
         Self {
             status: StatusCode::OK,
             content_type: Some("application/vnd.amazon.eventstream"),
+            checksum: None,
             body,
         }
     }
@@ -92,6 +110,7 @@ impl Answer {
         Self {
             status,
             content_type: None,
+            checksum: None,
             body: ResponseBody::new(body.to_owned()),
         }
     }
@@ -115,6 +134,9 @@ impl Answer {
         }
         if let Some(length) = length {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        if let Some(checksum) = self.checksum {
+            headers.insert(BODY_CHECKSUM, HeaderValue::from(checksum));
         }
         insert(headers, header::DATE, http_date(mock.now()));
         insert(headers, REQUEST_ID, mock.ids().uuid());

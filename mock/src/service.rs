@@ -17,7 +17,7 @@ use serde_json::json;
 use shardwise_env::Env;
 use tower_service::Service;
 
-use crate::answer::{Answer, PLAIN_JSON};
+use crate::answer::{Answer, DYNAMODB_JSON, PLAIN_JSON};
 use crate::auth::Claim;
 use crate::body::{ResponseBody, read_all};
 use crate::control::{Effect, Subject};
@@ -30,8 +30,6 @@ use crate::operation::{Api, Operation};
 /// The largest request body that is read: ten MiB of records are fourteen as base64, and 500 keys
 /// and the JSON around them are less than one.
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
-
-const DYNAMODB_JSON: &str = "application/x-amz-json-1.0";
 
 /// A [`Mock`] as a service of whole HTTP requests. Cheap to clone; [`Mock::service`] makes it.
 #[derive(Debug, Clone)]
@@ -248,7 +246,7 @@ async fn dynamodb(
     let refuse = |failure: &Failure| {
         let message = failure.message.as_deref().unwrap_or_default();
         let body = json!({"__type": failure.kind, "message": message}).to_string();
-        Answer::new(failure.status, DYNAMODB_JSON, body.into_bytes())
+        Answer::dynamodb(failure.status, body.into_bytes())
     };
     if content_type(head) != DYNAMODB_JSON {
         return Ok(Answer::unknown_content_type());
@@ -264,10 +262,10 @@ async fn dynamodb(
         }
     };
     let ask = |dynamodb: &DynamoDb| match dynamodb.call(target.name, body) {
-        Ok(body) => Answer::new(200, DYNAMODB_JSON, body),
+        Ok(body) => Answer::dynamodb(200, body),
         Err(failure) => {
             let body = failure.body.to_string().into_bytes();
-            Answer::new(failure.status, DYNAMODB_JSON, body)
+            Answer::dynamodb(failure.status, body)
         }
     };
     let account = mock.accounts().of(&claim, target.operation, mock.now());

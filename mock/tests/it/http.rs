@@ -38,6 +38,23 @@ async fn every_answer_has_the_services_headers_and_the_mocks_own_clock() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn dynamodb_tells_the_checksum_of_its_answers() {
+    let client = Client::new(&Mock::new());
+    for body in ["{}", "["] {
+        let mut sent = request("", body.into());
+        for (name, value) in [
+            ("x-amz-target", "DynamoDB_20120810.ListTables"),
+            ("content-type", "application/x-amz-json-1.0"),
+        ] {
+            sent.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let (_, headers, answer) = client.send(sent).await;
+        let checksum = crc32fast::hash(&answer).to_string();
+        assert_eq!(headers["x-amz-crc32"], checksum, "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn refusals_come_in_the_services_order() {
     let client = Client::new(&Mock::new());
     let bare = |kind: &str| json!({ "__type": kind });
