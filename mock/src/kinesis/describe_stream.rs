@@ -17,8 +17,8 @@ use super::stream_ref::StreamRef;
 use super::{Kinesis, rules};
 use crate::clock::Now;
 
-/// Shards of one DescribeStream answer when the caller names no number.
-const DEFAULT_LIMIT: i64 = 100;
+/// Shards of one DescribeStream answer, at most and by default.
+const MAX_SHARDS: usize = 100;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -125,7 +125,8 @@ impl Kinesis {
         let stream = StreamRef::read(&input, name)?;
         input.finish()?;
 
-        let limit = usize::try_from(limit.unwrap_or(DEFAULT_LIMIT)).unwrap_or_default();
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+        let limit = limit.unwrap_or(MAX_SHARDS).min(MAX_SHARDS);
         let stream = self.stream(&stream, now)?;
         let after = after.map(|id| self.known_shard(id, &stream)).transpose()?;
         let state = stream.lock(now);

@@ -15,8 +15,8 @@ use super::token::Kind;
 use super::{Kinesis, rules};
 use crate::clock::{Now, millis};
 
-/// Shards of one answer when the caller names no number.
-const DEFAULT_RESULTS: i64 = 1000;
+/// Shards of one answer, at most and by default.
+const MAX_RESULTS: usize = 1000;
 
 /// How long a NextToken may be used.
 const TOKEN_LIFETIME_MS: u64 = 300_000;
@@ -131,10 +131,12 @@ impl Kinesis {
         let stream = StreamRef::read(&input, name)?;
         input.finish()?;
 
-        let max_results =
-            usize::try_from(max_results.unwrap_or(DEFAULT_RESULTS)).unwrap_or_default();
+        let max_results = max_results.and_then(|most| usize::try_from(most).ok());
+        let max_results = max_results.unwrap_or(MAX_RESULTS).min(MAX_RESULTS);
         let (found, page) = match token {
             Some(token) => {
+                refuse_beside_token("ExclusiveStartShardId", after.is_some())?;
+                refuse_beside_token("StreamCreationTimestamp", created.is_some())?;
                 let text = self.open_page_token(Kind::ListShards, token, now)?;
                 let page = Page::from_text(&text).ok_or_else(invalid_token)?;
                 // The service refuses any name beside a token, and so the paginators of its own
@@ -275,6 +277,16 @@ impl Kinesis {
         }
         Ok(rest.to_owned())
     }
+}
+
+/// A NextToken says itself where it goes on.
+fn refuse_beside_token(member: &str, is_there: bool) -> Result<(), Failure> {
+    if is_there {
+        return Err(Failure::invalid_argument(format!(
+            "NextToken and {member} cannot be provided together."
+        )));
+    }
+    Ok(())
 }
 
 /// The members of a ShardFilter.

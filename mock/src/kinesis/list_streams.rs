@@ -14,8 +14,8 @@ use super::token::Kind;
 use super::{Kinesis, rules};
 use crate::clock::Now;
 
-/// Streams of one answer when the caller names no number.
-const DEFAULT_LIMIT: i64 = 100;
+/// Streams of one answer, at most and by default.
+const MAX_STREAMS: usize = 100;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -49,7 +49,8 @@ impl Kinesis {
         let token = input.text("NextToken", &rules::NEXT_TOKEN)?;
         input.finish()?;
 
-        let limit = usize::try_from(limit.unwrap_or(DEFAULT_LIMIT)).unwrap_or_default();
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+        let limit = limit.unwrap_or(MAX_STREAMS).min(MAX_STREAMS);
         let after = match (after, token) {
             (Some(_), Some(_)) => {
                 return Err(Failure::invalid_argument(

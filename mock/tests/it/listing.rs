@@ -43,6 +43,30 @@ async fn streams_are_listed_in_pages() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_page_is_larger_than_the_services() {
+    let World { client, .. } = World::new();
+    client.create("s", 1001).await;
+    for number in 0..100 {
+        client.create(&format!("s{number}"), 1).await;
+    }
+    for limit in [json!({}), json!({"Limit": 10_000})] {
+        let answer = client.ok("ListStreams", limit.clone()).await;
+        assert_eq!(answer["StreamNames"].as_array().unwrap().len(), 100);
+        assert_eq!(answer["HasMoreStreams"], true);
+        let mut request = json!({"StreamName": "s"});
+        request["Limit"] = limit["Limit"].clone();
+        let answer = client.ok("DescribeStream", request).await;
+        let description = &answer["StreamDescription"];
+        assert_eq!(description["Shards"].as_array().unwrap().len(), 100);
+        assert_eq!(description["HasMoreShards"], true);
+        let request = json!({"StreamName": "s", "MaxResults": limit["Limit"]});
+        let answer = client.ok("ListShards", request).await;
+        assert_eq!(answer["Shards"].as_array().unwrap().len(), 1000);
+        assert!(answer.get("NextToken").is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn shards_are_listed_in_pages_that_expire() {
     let world = World::new();
     let client = &world.client;
@@ -83,6 +107,19 @@ async fn shards_are_listed_in_pages_that_expire() {
         message,
         "NextToken and StreamName cannot be provided together."
     );
+    for (member, value) in [
+        ("ExclusiveStartShardId", json!(shard_id(0))),
+        ("StreamCreationTimestamp", json!(0)),
+    ] {
+        let (kind, message) = client
+            .refused("ListShards", json!({"NextToken": token, member: value}))
+            .await;
+        assert_eq!(kind, "InvalidArgumentException");
+        assert_eq!(
+            message,
+            format!("NextToken and {member} cannot be provided together.")
+        );
+    }
     let (_, message) = client.refused("ListShards", json!({})).await;
     assert_eq!(
         message,
