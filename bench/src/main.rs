@@ -7,6 +7,7 @@
 mod backend;
 mod consume;
 mod cpu;
+mod crowd;
 mod latency;
 mod load;
 mod null;
@@ -37,6 +38,8 @@ enum Mode {
     Consume(consume::Options),
     /// Sends at a rate and times each record from send to acknowledgement.
     Latency(latency::Options),
+    /// Writes and reads one stream at the same time, and times a bystander's calls.
+    Crowd(crowd::Options),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -120,6 +123,7 @@ impl Mode {
             Self::Produce(options) => format!("produce {options}, {bytes} B"),
             Self::Consume(options) => format!("consume {options}, {bytes} B"),
             Self::Latency(options) => format!("latency {options}, {bytes} B"),
+            Self::Crowd(options) => format!("crowd of {options}, {bytes} B"),
         }
     }
 
@@ -127,7 +131,7 @@ impl Mode {
     fn served(&self, common: &Common) -> null::Served {
         match self {
             Self::Consume(options) => options.served(common.bytes),
-            Self::Produce(_) | Self::Latency(_) => null::Served::Nothing,
+            Self::Produce(_) | Self::Latency(_) | Self::Crowd(_) => null::Served::Nothing,
         }
     }
 
@@ -136,6 +140,7 @@ impl Mode {
             Self::Produce(options) => produce::measure(options, backend, common).await,
             Self::Consume(options) => consume::measure(options, backend, common).await,
             Self::Latency(options) => latency::measure(options, backend, common).await,
+            Self::Crowd(options) => crowd::measure(options, backend, common).await,
         }
     }
 }

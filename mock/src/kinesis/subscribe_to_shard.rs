@@ -3,7 +3,7 @@
 //! An answer is made while it is read: a slow reader is sent fewer and larger events, and nothing is
 //! kept for it. A [`Subscription`] looks at its shard, tells what is new, and sleeps
 //! until the shard is changed or something falls due; [`super::shard::Shard::changed`] wakes it.
-//! The limit of 2 MiB/s is not enforced.
+//! Strict limits let a subscription give 2 MiB/s.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShard.html>
 
 use std::sync::{Arc, Weak};
