@@ -26,7 +26,7 @@ class MockCase(unittest.TestCase):
         listen = ["--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0"]
         certificate = ["--tls-certificate", cls.certificate]
         cls.mock = subprocess.Popen(
-            [os.environ["MOCK"], *listen, *certificate, *cls.flags],
+            [os.environ["MOCK"], "--verify-signatures", *listen, *certificate, *cls.flags],
             stdout=subprocess.PIPE,
             text=True,
         )

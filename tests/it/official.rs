@@ -5,7 +5,7 @@ use aws_sdk_kinesis as kinesis;
 use aws_smithy_http_client::Builder;
 use shardwise_client::Aws;
 use shardwise_client::credential_types::Credentials;
-use shardwise_mock::{Mock, Server};
+use shardwise_mock::{KeyPairs, Mock, Server};
 use shardwise_types::StreamName;
 
 pub(crate) const STREAM: &str = "orders";
@@ -18,7 +18,9 @@ pub(crate) struct Backend {
 
 impl Backend {
     pub(crate) async fn start() -> Self {
-        let mock = Mock::new();
+        let mock = Mock::builder()
+            .verify_signatures(KeyPairs::any_id("test"))
+            .build();
         let server = mock.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
         Self { mock, server }
     }

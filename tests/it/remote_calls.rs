@@ -16,7 +16,7 @@ use shardwise_consumer::{
     Batch, BoxError, Checkpointer, EndAcked, RecordProcessor, ShardEnd, Worker, WorkerError,
 };
 use shardwise_env::{Env, Simulation, Task};
-use shardwise_mock::{Mock, Operation};
+use shardwise_mock::{KeyPairs, Mock, Operation};
 use shardwise_producer::{Producer, Record};
 use shardwise_types::{HashKey, ShardId, StreamName};
 use tokio::sync::oneshot;
@@ -92,7 +92,11 @@ impl Life {
     /// Begins it, with this fault in the way of the first call, and of the third if there is one.
     async fn begin(call: Operation, fault: Option<Fault>) -> Self {
         let env = Simulation::new(7).node("application", 1.0).env();
-        let mock = Mock::builder().env(env.clone()).seed(7).build();
+        let mock = Mock::builder()
+            .env(env.clone())
+            .seed(7)
+            .verify_signatures(KeyPairs::any_id("test"))
+            .build();
         let stream: StreamName = "orders".parse().unwrap();
         mock.create_stream(&stream, 2).unwrap();
         let calm = Aws::builder()
