@@ -90,7 +90,7 @@ struct Life {
 
 impl Life {
     /// Begins it, with this fault in the way of the first call, and of the third if there is one.
-    async fn begin(call: Operation, fault: Option<Fault>) -> Self {
+    fn begin(call: Operation, fault: Option<Fault>) -> Self {
         let env = Simulation::new(7).node("application", 1.0).env();
         let mock = Mock::builder()
             .env(env.clone())
@@ -180,7 +180,7 @@ impl Life {
 
 #[tokio::test(start_paused = true)]
 async fn the_table_names_every_call_of_an_application() {
-    let mock = Life::begin(Operation::Scan, None).await.run(true).await;
+    let mock = Life::begin(Operation::Scan, None).run(true).await;
     let made: BTreeSet<Operation> = Operation::ALL
         .iter()
         .copied()
@@ -195,7 +195,7 @@ async fn no_fault_of_any_call_stops_an_application_or_loses_a_record() {
     for call in CALLS {
         for fault in FAULTS {
             println!("{call} meets {fault:?}");
-            let life = Life::begin(call, Some(fault)).await;
+            let life = Life::begin(call, Some(fault));
             life.run(call == Operation::DeleteItem).await;
         }
     }
