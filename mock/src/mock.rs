@@ -373,7 +373,7 @@ pub struct MockBuilder {
 impl MockBuilder {
     /// Time, tasks and randomness; [`Env::system`] by default.
     ///
-    /// With a [`ManualClock`](shardwise_env::ManualClock) the mock's time moves when the test says
+    /// With a [`ManualClock`] the mock's time moves when the test says
     /// so, on sockets too; with [`Env::scaled`] it runs faster.
     pub fn env(self, env: Env) -> Self {
         Self {

@@ -62,7 +62,7 @@ impl ListenError {
     }
 }
 
-/// A listening [`Mock`](crate::Mock), or its admin API. Dropping it closes the port and every connection at once;
+/// A listening [`Mock`], or its admin API. Dropping it closes the port and every connection at once;
 /// [`Server::shutdown`] lets requests under way finish.
 #[derive(Debug)]
 pub struct Server {
