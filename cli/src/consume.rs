@@ -125,9 +125,7 @@ pub(crate) async fn run(args: ConsumeArgs) -> anyhow::Result<()> {
         "{} records printed, {} checkpoints written",
         stats.records, stats.checkpoints
     );
-    if let Some(error) = output.error() {
-        return Err(error).context("could not write to standard output");
-    }
+    output.check()?;
     ended.context("ended at once: its leases expire by themselves")??;
     Ok(())
 }

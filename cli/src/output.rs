@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 use tokio_util::sync::CancellationToken;
 
@@ -58,11 +59,16 @@ impl Output {
         self.lock().is_some()
     }
 
-    /// What has failed, unless it is that the reader has gone: `| head` has seen enough, which is
-    /// no error.
-    pub(crate) fn error(&self) -> Option<io::Error> {
-        self.lock()
-            .take_if(|error| error.kind() != io::ErrorKind::BrokenPipe)
+    /// Tells what has failed, unless it is that the reader has gone: `| head` has seen enough,
+    /// which is no error.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let failure = self
+            .lock()
+            .take_if(|error| error.kind() != io::ErrorKind::BrokenPipe);
+        match failure {
+            Some(error) => Err(error).context("could not write to standard output"),
+            None => Ok(()),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<io::Error>> {

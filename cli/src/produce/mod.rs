@@ -147,9 +147,7 @@ pub(crate) async fn run(args: ProduceArgs) -> anyhow::Result<()> {
     };
     // Nothing is left to be sent: every delivery was awaited.
     let _complete = producer.close(CLOSE).await;
-    if let Some(error) = output.error() {
-        return Err(error).context("could not write to standard output");
-    }
+    output.check()?;
     report.check()?;
     match fed {
         Fed::All => Ok(()),
