@@ -47,26 +47,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4";
 /// The admin API of a [`Mock`] as a service of whole HTTP requests. Cheap to clone;
 /// [`Mock::admin_service`] makes it.
 #[derive(Debug, Clone)]
-pub struct AdminService {
-    mock: Mock,
-    /// The clock that a body's arrival is timed by.
-    patience: Env,
-}
-
-impl AdminService {
-    pub(crate) fn new(mock: Mock) -> Self {
-        let patience = mock.env().clone();
-        Self { mock, patience }
-    }
-
-    /// For requests that come by sockets: those live in real time, whatever the mock's clock.
-    pub(crate) fn on_sockets(self) -> Self {
-        Self {
-            patience: Env::system(),
-            ..self
-        }
-    }
-}
+pub struct AdminService(pub(crate) Mock);
 
 impl<B> Service<Request<B>> for AdminService
 where
@@ -82,9 +63,11 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
-        let (mock, patience) = (self.mock.clone(), self.patience.clone());
+        let mock = self.0.clone();
         Box::pin(async move {
             let (head, body) = request.into_parts();
+            // Whatever the mock's clock, which may wait for this very request.
+            let patience = Env::system();
             let reply = match read_all(body, MAX_BODY_BYTES, &patience).await {
                 Ok(body) => answer(&mock, &head.method, head.uri.path(), &body),
                 Err(status) => Err(Refusal(status, "the request did not arrive".to_owned())),

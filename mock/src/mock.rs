@@ -117,7 +117,7 @@ impl Mock {
     /// The admin API as a service of HTTP requests: health, metrics, fault rules, the clock, reset.
     #[must_use]
     pub fn admin_service(&self) -> AdminService {
-        AdminService::new(self.clone())
+        AdminService(self.clone())
     }
 
     /// Answers the admin API on that address, for everybody who can reach it, until the [`Server`]

@@ -87,7 +87,7 @@ impl Server {
 
     /// Listens for the admin API.
     pub(crate) async fn bind_admin(mock: &Mock, address: SocketAddr) -> Result<Self, ListenError> {
-        Self::start(mock.admin_service().on_sockets(), address, None).await
+        Self::start(mock.admin_service(), address, None).await
     }
 
     async fn start<S: Answering>(
