@@ -145,7 +145,8 @@ async fn kinesis(
     let (operation, encoding, request) = (call.operation, call.encoding, &call.request);
     let refuse = |failure: &Failure| Answer::failure(encoding, failure);
     mock.control().count(operation);
-    let account = mock.accounts().of(&call.claim, Some(operation), mock.now());
+    let now = mock.now();
+    let account = mock.accounts().of(&call.claim, Some(operation), now);
     let kinesis = &account.kinesis;
     let perform = |effect: Option<&Effect>| {
         let faults = match effect {
@@ -158,6 +159,7 @@ async fn kinesis(
                 Err(failure) => refuse(&failure),
             };
         }
+        // Not `now`: a fault may have delayed it.
         match kinesis.call(operation, request, encoding, faults, mock.now()) {
             Ok(body) => Answer::new(200, encoding.content_type(), body),
             Err(failure) => refuse(&failure),
@@ -166,9 +168,9 @@ async fn kinesis(
     let effect = mock.control().apply(&Subject {
         operation,
         caller: call.claim.access_key_id(),
-        uptime: mock.now().uptime,
+        uptime: now.uptime,
         names: &|stream| kinesis.is_about(request, stream),
-        touches: &|shard| kinesis.is_about_shard(request, shard, mock.now()),
+        touches: &|shard| kinesis.is_about_shard(request, shard, now),
     });
     match effect {
         Some(Effect::Whole(fault)) => {
@@ -268,7 +270,8 @@ async fn dynamodb(
             Answer::dynamodb(failure.status, body)
         }
     };
-    let account = mock.accounts().of(&claim, target.operation, mock.now());
+    let now = mock.now();
+    let account = mock.accounts().of(&claim, target.operation, now);
     let perform = || ask(&account.dynamodb);
     let Some(operation) = target.operation else {
         return Ok(perform());
@@ -277,7 +280,7 @@ async fn dynamodb(
     let effect = mock.control().apply(&Subject {
         operation,
         caller: claim.access_key_id(),
-        uptime: mock.now().uptime,
+        uptime: now.uptime,
         names: &|table| DynamoDb::is_about(body, table),
         touches: &|_| false,
     });
