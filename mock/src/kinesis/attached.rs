@@ -67,12 +67,8 @@ impl Kinesis {
             return self.with_channel(resource.arn, now, |channel| act(&mut channel.attached));
         }
         let consumer = ConsumerArn::parse(resource.arn);
-        let stream_ref = StreamRef {
-            name: None,
-            arn: Some(consumer.as_ref().map_or(resource.arn, |arn| arn.stream)),
-            id: resource.id,
-        };
-        let stream = self.stream(&stream_ref, now)?;
+        let arn = consumer.as_ref().map_or(resource.arn, |arn| arn.stream);
+        let stream = self.stream(&StreamRef::of_arn(arn, resource.id), now)?;
         let mut state = stream.lock(now);
         let Some(ConsumerArn { id, .. }) = consumer else {
             if must_be_active && !state.is_writable() {

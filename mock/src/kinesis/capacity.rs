@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::input::Input;
-use super::reshard::check_active;
+use super::reshard::{check_active, refuse_provisioned};
 use super::settings::{Mode, RecordDistributionStrategy};
 use super::stream::{Change, State};
 use super::stream_ref::StreamRef;
@@ -96,11 +96,7 @@ impl Kinesis {
 
         let stream = self.stream(&StreamRef { name, arn, id }, now)?;
         let mut state = stream.lock(now);
-        if state.settings.mode == Mode::Provisioned {
-            return Err(Failure::validation(
-                "This operation is only supported for streams in ON_DEMAND mode.",
-            ));
-        }
+        refuse_provisioned(&state)?;
         check_active(&state, &stream)?;
         let mode = Mode::new(Mode::ON_DEMAND, Some(warm_mibps))?;
         let shard_count = self.reserve_warm_shards(&state, mode)?;

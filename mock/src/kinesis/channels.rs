@@ -20,7 +20,7 @@ use super::channel_configuration::{
 use super::failure::Failure;
 use super::input::Input;
 use super::output::Timestamp;
-use super::settings::Mode;
+use super::reshard::refuse_provisioned;
 use super::stream::{Status, Stream};
 use super::stream_ref::StreamRef;
 use super::tags::initial_tags;
@@ -184,22 +184,13 @@ impl Kinesis {
         let destination = Destination::one_of(destination, records)?;
         encryption.as_ref().map_or(Ok(()), Encryption::check)?;
         let tags = initial_tags(tags, "channel")?;
-        let stream_ref = StreamRef {
-            name: None,
-            arn: Some(stream_arn),
-            id: None,
-        };
-        let stream = self.stream(&stream_ref, now)?;
+        let stream = self.stream(&StreamRef::of_arn(stream_arn, None), now)?;
         {
             let state = stream.lock(now);
             if !state.is_writable() {
                 return Err(stream.not_active(state.status));
             }
-            if state.settings.mode == Mode::Provisioned {
-                return Err(Failure::validation(
-                    "This operation is only supported for streams in ON_DEMAND mode.",
-                ));
-            }
+            refuse_provisioned(&state)?;
         }
         let mut channels = self.channels(now);
         if channels.contains_key(name) {

@@ -150,11 +150,7 @@ impl Kinesis {
     ) -> Result<GetRecordsOutput, Failure> {
         let token = input.required_text("ShardIterator", &rules::SHARD_ITERATOR)?;
         let limit = input.integer("Limit", 1, 10_000)?;
-        let stream_ref = StreamRef {
-            name: None,
-            arn: input.text("StreamARN", &rules::STREAM_ARN)?,
-            id: input.text("StreamId", &rules::STREAM_ID)?,
-        };
+        let stream_ref = StreamRef::read(&input, None)?;
         let dry_run = input.boolean("DryRun")?;
         input.finish()?;
 

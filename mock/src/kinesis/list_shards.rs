@@ -172,9 +172,7 @@ impl Kinesis {
                 (found, page)
             }
         };
-        if created.is_some_and(|ms| ms / 1000 != found.created_ms / 1000) {
-            return Err(found.not_found());
-        }
+        found.check_created(created)?;
         let state = found.lock(now);
         if !matches!(state.status, Status::Active | Status::Updating) {
             return Err(found.not_active(state.status));

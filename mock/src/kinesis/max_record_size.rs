@@ -1,22 +1,18 @@
 //! UpdateMaxRecordSize: records of up to 10 MiB.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_UpdateMaxRecordSize.html>
 
+use super::Kinesis;
 use super::failure::Failure;
 use super::input::Input;
 use super::reshard::check_active;
 use super::stream::Change;
 use super::stream_ref::StreamRef;
-use super::{Kinesis, rules};
 use crate::clock::Now;
 
 impl Kinesis {
     pub(super) fn update_max_record_size(&self, input: Input<'_>, now: Now) -> Result<(), Failure> {
         // The model does not require the ARN, but there is nothing else to name the stream by.
-        let stream = StreamRef {
-            name: None,
-            arn: input.text("StreamARN", &rules::STREAM_ARN)?,
-            id: input.text("StreamId", &rules::STREAM_ID)?,
-        };
+        let stream = StreamRef::read(&input, None)?;
         let record_kib = read_record_kib(&input)?;
         let record_kib = input.required("MaxRecordSizeInKiB", record_kib);
         input.finish()?;

@@ -129,3 +129,13 @@ pub(super) fn refuse_on_demand(state: &State) -> Result<(), Failure> {
         )),
     }
 }
+
+/// Refuses what only streams have whose shards the service manages.
+pub(super) fn refuse_provisioned(state: &State) -> Result<(), Failure> {
+    match state.settings.mode {
+        Mode::OnDemand { .. } => Ok(()),
+        Mode::Provisioned => Err(Failure::validation(
+            "This operation is only supported for streams in ON_DEMAND mode.",
+        )),
+    }
+}

@@ -163,6 +163,14 @@ impl Stream {
         ))
     }
 
+    /// Refuses a StreamCreationTimestamp that is another stream's of the same name.
+    pub(crate) fn check_created(&self, asked_ms: Option<u64>) -> Result<(), Failure> {
+        match asked_ms {
+            Some(ms) if ms / 1000 != self.created_ms / 1000 => Err(self.not_found()),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn not_found(&self) -> Failure {
         Failure::not_found(format!("{} not found.", self.subject()))
     }

@@ -115,12 +115,7 @@ impl Kinesis {
         let tags = input.texts("Tags", rules::TAGS, rules::TAG_KEY, rules::TAG_VALUE)?;
         input.finish()?;
 
-        let stream_ref = StreamRef {
-            name: None,
-            arn: Some(arn),
-            id,
-        };
-        let stream = self.stream(&stream_ref, now)?;
+        let stream = self.stream(&StreamRef::of_arn(arn, id), now)?;
         let attached = Attached {
             tags: initial_tags(tags, "consumer")?,
             policy: None,
@@ -219,20 +214,13 @@ impl Kinesis {
         let id = input.text("StreamId", &rules::STREAM_ID)?;
         input.finish()?;
 
-        let stream_ref = StreamRef {
-            name: None,
-            arn: Some(arn),
-            id,
-        };
-        let stream = self.stream(&stream_ref, now)?;
+        let stream = self.stream(&StreamRef::of_arn(arn, id), now)?;
         if created.is_some() && token.is_some() {
             return Err(Failure::invalid_argument(
                 "NextToken and StreamCreationTimestamp cannot be provided together.",
             ));
         }
-        if created.is_some_and(|ms| ms / 1000 != stream.created_ms / 1000) {
-            return Err(stream.not_found());
-        }
+        stream.check_created(created)?;
         let after = match token {
             Some(token) => Some(self.page_of_consumers(token, &stream, now)?),
             None => None,
@@ -304,12 +292,7 @@ impl Kinesis {
     ) -> Result<(Arc<Stream>, ConsumerId), Failure> {
         let not_found = || self.consumer_not_found(arn);
         let parsed = ConsumerArn::parse(arn).ok_or_else(not_found)?;
-        let stream_ref = StreamRef {
-            name: None,
-            arn: Some(parsed.stream),
-            id: stream_id,
-        };
-        let stream = self.stream(&stream_ref, now)?;
+        let stream = self.stream(&StreamRef::of_arn(parsed.stream, stream_id), now)?;
         if stream.lock(now).consumer(&parsed.id).is_none() {
             return Err(not_found());
         }

@@ -40,6 +40,15 @@ impl<'r> StreamRef<'r> {
         })
     }
 
+    /// The stream of an ARN that was read before.
+    pub(crate) fn of_arn(arn: &'r str, id: Option<&'r str>) -> Self {
+        Self {
+            name: None,
+            arn: Some(arn),
+            id,
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.name.is_none() && self.arn.is_none()
     }

@@ -10,7 +10,7 @@ use super::attached::ResourceRef;
 use super::failure::Failure;
 use super::input::Input;
 use super::rules::Count;
-use super::tags::{Tag, add_tags, check_characters};
+use super::tags::{Tag, add_tags, remove_tags};
 use super::{Kinesis, rules};
 use crate::clock::Now;
 
@@ -40,9 +40,7 @@ impl Kinesis {
 
         let failed = self.failed_to(&format!("remove tags from resource {}", resource.arn));
         self.attached(resource, false, now, |attached| {
-            check_characters(keys.iter().copied(), &failed)?;
-            attached.tags.retain(|key, _| !keys.contains(&&**key));
-            Ok(())
+            remove_tags(&mut attached.tags, &keys, &failed)
         })
     }
 

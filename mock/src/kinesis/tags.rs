@@ -71,12 +71,7 @@ impl Kinesis {
 
         let stream = self.stream(&stream, now)?;
         let failed = self.failed_to(&format!("remove tags from stream {}", stream.name));
-        check_characters(keys.iter().copied(), &failed)?;
-        let mut state = stream.lock(now);
-        for key in keys {
-            state.attached.tags.remove(key);
-        }
-        Ok(())
+        remove_tags(&mut stream.lock(now).attached.tags, &keys, &failed)
     }
 
     pub(super) fn list_tags_for_stream(
@@ -147,11 +142,22 @@ pub(super) fn add_tags(
     Ok(())
 }
 
-/// The service checks twice, and only the first check lets `%` pass.
-pub(super) fn check_characters<'t>(
-    texts: impl Iterator<Item = &'t str>,
+/// Removes the tags with these keys; one that is not there is none too many. `failed` begins the
+/// error texts.
+pub(super) fn remove_tags(
+    present: &mut BTreeMap<String, String>,
+    keys: &[&str],
     failed: &str,
 ) -> Result<(), Failure> {
+    check_characters(keys.iter().copied(), failed)?;
+    for key in keys {
+        present.remove(*key);
+    }
+    Ok(())
+}
+
+/// The service checks twice, and only the first check lets `%` pass.
+fn check_characters<'t>(texts: impl Iterator<Item = &'t str>, failed: &str) -> Result<(), Failure> {
     let mut percent = false;
     for character in texts.flat_map(str::chars) {
         percent |= character == '%';
