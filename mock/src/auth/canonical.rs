@@ -14,6 +14,9 @@ use sha2::{Digest as _, Sha256};
 pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 pub(super) const TERMINATOR: &str = "aws4_request";
 
+/// HTTP/2's field for the host, under which a client may sign it.
+pub(super) const AUTHORITY: &str = ":authority";
+
 /// The request as its signer wrote it down: method, path, query, the signed headers, their names
 /// and the hash of the body.
 pub(super) fn request(head: &Parts, signed_headers: &str, payload_hash: &str) -> String {
@@ -145,9 +148,9 @@ fn header(out: &mut String, head: &Parts, name: &str) {
             *out += word;
         }
     }
-    // HTTP/2 has the host in a field of its own, and a request that never met a socket has it in
-    // its address.
-    if is_first && name == HOST.as_str() {
+    // HTTP/2 has the host in a field of its own, which the SDK for JavaScript signs by its own name,
+    // and a request that never met a socket has it in its address.
+    if is_first && (name == HOST.as_str() || name == AUTHORITY) {
         *out += head.uri.authority().map(authority).unwrap_or_default();
     }
 }
@@ -326,5 +329,18 @@ mod tests {
             ["/b%2520c/d/", "o=%25zz&p=&p=%2F&q=%2B", "host:a"]
         );
         assert_eq!(of("https://a:4567"), ["/", "", "host:a:4567"]);
+    }
+
+    #[test]
+    fn the_host_of_http_2_is_signed_by_either_name() {
+        for name in ["host", ":authority"] {
+            let (head, ()) = Request::get("http://a:4567/")
+                .body(())
+                .unwrap()
+                .into_parts();
+            let canonical = request(&head, name, "-");
+            let line = canonical.lines().nth(3);
+            assert_eq!(line, Some(format!("{name}:a:4567").as_str()));
+        }
     }
 }

@@ -166,7 +166,7 @@ fn five_parts(credential: &str) -> Failure {
 fn check_signed_headers(signed: &str, head: &Parts) -> Result<(), Failure> {
     let is_signed = |name: &str| signed.split(';').any(|signed| signed == name);
     let mut reasons = String::new();
-    if !is_signed("host") && !is_signed(":authority") {
+    if !is_signed("host") && !is_signed(canonical::AUTHORITY) {
         reasons += "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization. ";
     }
     for name in head.headers.keys().map(http::HeaderName::as_str) {
