@@ -1,5 +1,7 @@
 //! PutRecord and PutRecords.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -89,18 +91,26 @@ impl PutFailure {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Output {
-    records: Vec<WireResult>,
+struct Output<'a> {
+    #[serde(borrow)]
+    records: Vec<WireResult<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct WireResult {
-    shard_id: Option<String>,
-    sequence_number: Option<String>,
+struct WireResult<'a> {
+    #[serde(borrow)]
+    shard_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    sequence_number: Option<Text<'a>>,
     error_code: Option<String>,
     error_message: Option<String>,
 }
+
+/// Text of an answer, not copied unless it holds an escape. In a struct of its own, since serde
+/// borrows nothing for an `Option<Cow<str>>`.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -157,7 +167,7 @@ impl Kinesis {
             explicit_hash_key: entry.explicit_hash_key.map(|key| key.to_string()),
         };
         self.call(PUT_RECORD, &input, |answer| {
-            let wire: WireResult = call::parse(answer)?;
+            let wire: WireResult<'_> = call::parse(answer)?;
             match result(wire)? {
                 Ok(success) => Ok(success),
                 Err(failure) => Err(failure.code.into()),
@@ -191,7 +201,7 @@ impl Kinesis {
 }
 
 fn results(answer: &Answer, count: usize) -> Result<Vec<Result<PutSuccess, PutFailure>>, BoxError> {
-    let output: Output = call::parse(answer)?;
+    let output: Output<'_> = call::parse(answer)?;
     // Never match results to records by position unless there is one for each.
     if output.records.len() != count {
         let error = format!("{} results for {count} records", output.records.len());
@@ -200,15 +210,15 @@ fn results(answer: &Answer, count: usize) -> Result<Vec<Result<PutSuccess, PutFa
     output.records.into_iter().map(result).collect()
 }
 
-fn result(wire: WireResult) -> Result<Result<PutSuccess, PutFailure>, BoxError> {
+fn result(wire: WireResult<'_>) -> Result<Result<PutSuccess, PutFailure>, BoxError> {
     match (wire.error_code, wire.shard_id, wire.sequence_number) {
         (Some(code), _, _) => Ok(Err(PutFailure {
             code,
             message: wire.error_message.unwrap_or_default(),
         })),
         (None, Some(shard_id), Some(sequence_number)) => Ok(Ok(PutSuccess {
-            shard_id: shard_id.parse()?,
-            sequence_number: sequence_number.parse()?,
+            shard_id: shard_id.0.parse()?,
+            sequence_number: sequence_number.0.parse()?,
         })),
         (None, _, _) => Err("a result without shard, sequence number or error code".into()),
     }
