@@ -1,6 +1,5 @@
 //! Answers as HTTP responses: the bodies of refusals, and the headers that every answer has.
 
-use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -180,8 +179,8 @@ fn allow_preflight(headers: &mut HeaderMap, request: &HeaderMap) {
     }
 }
 
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: impl fmt::Display) {
-    if let Ok(value) = HeaderValue::try_from(value.to_string()) {
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(name, value);
     }
 }

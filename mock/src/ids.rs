@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use uuid::Builder;
+
 /// A sequence of pseudo-random numbers (SplitMix64). Lock-free, so concurrent requests do not
 /// wait for each other to be given their id.
 #[derive(Debug)]
@@ -45,18 +47,8 @@ impl Ids {
 
     /// A version 4 UUID, as request ids and the ids of tables are.
     pub(crate) fn uuid(&self) -> String {
-        let version = 0x4000_u128 << 64;
-        let variant = 0x8000_u128 << 48;
-        let masked = self.draw_u128() & !(0xF000_u128 << 64) & !(0xC000_u128 << 48);
-        let hex = format!("{:032x}", masked | version | variant);
-        format!(
-            "{}-{}-{}-{}-{}",
-            &hex[..8],
-            &hex[8..12],
-            &hex[12..16],
-            &hex[16..20],
-            &hex[20..]
-        )
+        let random = self.draw_u128().to_be_bytes();
+        Builder::from_random_bytes(random).into_uuid().to_string()
     }
 
     /// Letters and digits, as in a stream id.

@@ -60,7 +60,13 @@ impl<'r> Claim<'r> {
                 "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP \
                  header.",
             )),
-            Some(value) => Self::of_header(&String::from_utf8_lossy(value.as_bytes()), head),
+            Some(value) => match std::str::from_utf8(value.as_bytes()) {
+                Ok(value) => Self::of_header(value, head),
+                Err(_) => Err(incomplete(format!(
+                    "Authorization={}",
+                    String::from_utf8_lossy(value.as_bytes())
+                ))),
+            },
             None if by_query => Self::of_query(&query),
             None => Err(Failure::new(
                 "MissingAuthenticationTokenException",
@@ -80,28 +86,37 @@ impl<'r> Claim<'r> {
         self.credential.split('/').nth(2).unwrap_or_default()
     }
 
-    fn of_header(value: &str, head: &'r Parts) -> Result<Self, Failure> {
-        let part = |wanted: &str| {
-            value.split([',', ' ']).skip(1).find_map(|part| {
-                part.split_once('=')
-                    .filter(|(name, value)| *name == wanted && !value.is_empty())
-                    .map(|(_, value)| Cow::Owned(value.to_owned()))
-            })
-        };
+    fn of_header(value: &'r str, head: &'r Parts) -> Result<Self, Failure> {
+        let (mut credential, mut signature, mut signed_headers) = (None, None, None);
+        let parts = value.split(' ').flat_map(|part| part.split(','));
+        for part in parts.skip(1) {
+            let Some((name, value)) = part.split_once('=').filter(|(_, value)| !value.is_empty())
+            else {
+                continue;
+            };
+            let slot: &mut Option<&'r str> = match name {
+                "Credential" => &mut credential,
+                "Signature" => &mut signature,
+                "SignedHeaders" => &mut signed_headers,
+                _ => continue,
+            };
+            // The first one counts.
+            slot.get_or_insert(value);
+        }
         let header = |name: &str| {
             let value = head.headers.get(name)?;
             Some(String::from_utf8_lossy(value.as_bytes()))
         };
         let mut missing = String::new();
-        let mut required = |name: &str| {
-            part(name).unwrap_or_else(|| {
+        let mut required = |name: &str, part: Option<&'r str>| {
+            Cow::Borrowed(part.unwrap_or_else(|| {
                 missing += &format!("Authorization header requires '{name}' parameter. ");
-                Cow::Borrowed("")
-            })
+                ""
+            }))
         };
-        let credential = required("Credential");
-        let signature = required("Signature");
-        let signed_headers = required("SignedHeaders");
+        let credential = required("Credential", credential);
+        let signature = required("Signature", signature);
+        let signed_headers = required("SignedHeaders", signed_headers);
         let date = header("x-amz-date").or_else(|| header(DATE.as_str()));
         if date.is_none() {
             missing += "Authorization header requires existence of either a 'X-Amz-Date' or a \
@@ -112,7 +127,7 @@ impl<'r> Claim<'r> {
         }
         let algorithm = value.split(' ').next().unwrap_or_default();
         Ok(Self {
-            algorithm: Cow::Owned(algorithm.to_owned()),
+            algorithm: Cow::Borrowed(algorithm),
             credential,
             signed_headers,
             signature,
