@@ -42,7 +42,8 @@ pub struct Aws(Arc<Inner>);
 struct Inner {
     region: String,
     endpoints: Endpoints,
-    credentials: Arc<Cached>,
+    /// Absent: requests are not signed.
+    credentials: Option<Arc<Cached>>,
     transport: Arc<dyn Transport>,
     env: Env,
     timeouts: Timeouts,
@@ -150,7 +151,7 @@ impl Aws {
         Self::assemble(
             region,
             endpoints,
-            provider,
+            Some(provider),
             transport,
             Env::system(),
             Timeouts::default(),
@@ -161,13 +162,13 @@ impl Aws {
     fn assemble(
         region: String,
         endpoints: Endpoints,
-        provider: SharedCredentialsProvider,
+        provider: Option<SharedCredentialsProvider>,
         transport: Arc<dyn Transport>,
         env: Env,
         timeouts: Timeouts,
         encoding: Encoding,
     ) -> Self {
-        let credentials = Arc::new(Cached::new(provider, env.clone()));
+        let credentials = provider.map(|provider| Arc::new(Cached::new(provider, env.clone())));
         let (budget, skew) = (Budget::default(), Skew::default());
         let encoding = Choice::new(encoding, &endpoints.kinesis);
         let inner = Inner {
@@ -220,8 +221,8 @@ impl Aws {
         self.0.timeouts
     }
 
-    pub(crate) fn cached_credentials(&self) -> &Arc<Cached> {
-        &self.0.credentials
+    pub(crate) fn cached_credentials(&self) -> Option<&Arc<Cached>> {
+        self.0.credentials.as_ref()
     }
 
     pub(crate) fn encoding(&self) -> &Choice {
@@ -254,6 +255,7 @@ pub struct AwsBuilder {
     region: Option<String>,
     endpoints: BTreeMap<Service, String>,
     provider: Option<SharedCredentialsProvider>,
+    unsigned: bool,
     transport: Option<Arc<dyn Transport>>,
     in_process: bool,
     env: Option<Env>,
@@ -282,6 +284,15 @@ impl AwsBuilder {
     /// ahead of their expiry.
     pub fn credentials(mut self, provider: impl ProvideCredentials + 'static) -> Self {
         self.provider = Some(SharedCredentialsProvider::new(provider));
+        self.unsigned = false;
+        self
+    }
+
+    /// Requests are not signed, and no credentials are needed: for emulators that do not ask who
+    /// calls. AWS refuses such requests as [`AccessDenied`](crate::ErrorKind::AccessDenied).
+    pub fn no_credentials(mut self) -> Self {
+        self.provider = None;
+        self.unsigned = true;
         self
     }
 
@@ -364,8 +375,9 @@ impl AwsBuilder {
         if self.in_process {
             self.region
                 .get_or_insert_with(|| IN_PROCESS_REGION.to_owned());
-            self.provider
-                .get_or_insert_with(|| SharedCredentialsProvider::new(in_process_credentials()));
+            if self.provider.is_none() && !self.unsigned {
+                self = self.credentials(in_process_credentials());
+            }
             if self.encoding == Encoding::Auto {
                 self.encoding = IN_PROCESS_ENCODING;
             }
@@ -383,7 +395,8 @@ impl AwsBuilder {
                 )
             })?;
         let provider = match (self.provider, self.profile) {
-            (Some(provider), _) => provider,
+            (Some(provider), _) => Some(provider),
+            (None, _) if self.unsigned => None,
             (None, Some(profile)) => {
                 return Err(ConfigError::new(
                     ConfigErrorKind::ProfileUnsupported,
@@ -397,7 +410,8 @@ impl AwsBuilder {
                 return Err(ConfigError::new(
                     ConfigErrorKind::MissingCredentials,
                     "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass a \
-                     provider to credentials(..)",
+                     provider to credentials(..), or call no_credentials() for an emulator that \
+                     wants none",
                 ));
             }
         };

@@ -170,31 +170,22 @@ async fn attempt(
 ) -> Result<Answer, (Error, bool)> {
     let fail = |kind, written| Error::new(operation.name, kind, written);
     let unknown = operation.effect.written_if_unanswered();
-    let credentials = aws
-        .cached_credentials()
-        .credentials()
-        .await
-        .map_err(|error| {
-            (
-                fail(ErrorKind::Credentials, Written::No).with_source(error),
-                false,
-            )
-        })?;
+    let unsigned = |source: BoxError| {
+        let error = fail(ErrorKind::Credentials, Written::No).with_source(source);
+        (error, false)
+    };
+    let cached = aws.cached_credentials();
+    let credentials = match cached {
+        Some(cached) => Some(cached.credentials().await.map_err(|e| unsigned(e.into()))?),
+        None => None,
+    };
     let signed_at = aws.skew().apply(aws.env().wall_now());
     let mut request = request(aws, operation, wire, body);
-    sign_request(
-        &mut request,
-        &credentials,
-        aws.region(),
-        Service::Kinesis.signing_name(),
-        signed_at,
-    )
-    .map_err(|error| {
-        (
-            fail(ErrorKind::Credentials, Written::No).with_source(error),
-            false,
-        )
-    })?;
+    if let Some(credentials) = &credentials {
+        let service = Service::Kinesis.signing_name();
+        sign_request(&mut request, credentials, aws.region(), service, signed_at)
+            .map_err(unsigned)?;
+    }
 
     let timeouts = aws.timeouts();
     let response = match aws
@@ -261,10 +252,13 @@ async fn attempt(
     let code = code.or_else(|| Some(format!("HTTP {status}")));
     let error = describe(fail(kind, written).with_code(code, message));
     let cured = match kind {
-        ErrorKind::ExpiredCredentials => {
-            aws.cached_credentials().discard(&credentials).await;
-            true
-        }
+        ErrorKind::ExpiredCredentials => match (cached, &credentials) {
+            (Some(cached), Some(credentials)) => {
+                cached.discard(credentials).await;
+                true
+            }
+            _ => false,
+        },
         ErrorKind::AccessDenied => error
             .service_time()
             .is_some_and(|time| aws.skew().learn(signed_at, aws.env().wall_now(), time)),

@@ -43,11 +43,12 @@ impl Aws {
         SharedAsyncSleep::new(Clock(self.env().clone()))
     }
 
-    /// Our credentials with their cache, as a provider for AWS's SDK.
+    /// Our credentials with their cache, as a provider for AWS's SDK; `None` if requests are not
+    /// signed.
     #[must_use]
-    pub fn credentials_provider(&self) -> SharedCredentialsProvider {
-        let cached: Arc<dyn ProvideCredentials> = self.cached_credentials().clone();
-        SharedCredentialsProvider::new(cached)
+    pub fn credentials_provider(&self) -> Option<SharedCredentialsProvider> {
+        let cached: Arc<dyn ProvideCredentials> = self.cached_credentials()?.clone();
+        Some(SharedCredentialsProvider::new(cached))
     }
 }
 

@@ -1,10 +1,14 @@
 //! Our signing under a check that shares nothing with it: the mock verifies on its own code what
 //! `aws-sigv4` and the official SDK have signed.
 
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
 use shardwise_client::credential_types::Credentials;
-use shardwise_client::{Aws, ErrorKind, PutRecordsEntry, ShardFilter};
+use shardwise_client::transport::{Body, BoxFuture, InProcess, TransportError};
+use shardwise_client::{Aws, ErrorKind, PutRecordsEntry, ShardFilter, Transport};
 use shardwise_consumer::{Batch, BoxError, Checkpointer, InitialPosition, RecordProcessor, Worker};
-use shardwise_mock::{KeyPairs, Mock};
+use shardwise_mock::{KeyPairs, Mock, MockService};
 use shardwise_types::StreamName;
 use tokio::sync::mpsc;
 
@@ -20,7 +24,7 @@ fn credentials(secret: &str) -> Credentials {
     )
 }
 
-struct Tell(mpsc::UnboundedSender<bytes::Bytes>);
+struct Tell(mpsc::UnboundedSender<Bytes>);
 
 impl RecordProcessor for Tell {
     async fn process(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
@@ -103,4 +107,54 @@ async fn a_wrong_secret_is_refused_and_not_tried_again() {
         (ErrorKind::AccessDenied, 1)
     );
     assert_eq!(error.code(), Some("InvalidSignatureException"));
+}
+
+/// An emulator that does not ask who calls; the mock, to whom this must be said for each call.
+#[derive(Debug)]
+struct AsksNobody(InProcess<MockService>);
+
+impl Transport for AsksNobody {
+    fn send(
+        &self,
+        mut request: http::Request<Bytes>,
+    ) -> BoxFuture<'_, Result<http::Response<Body>, TransportError>> {
+        let claim = "AWS4-HMAC-SHA256 Credential=id/20260101/us-east-1/kinesis/aws4_request, \
+                     SignedHeaders=host, Signature=none";
+        let headers = request.headers_mut();
+        let signed = headers.insert(AUTHORIZATION, HeaderValue::from_static(claim));
+        assert_eq!(signed, None, "no request is signed");
+        headers.insert("x-amz-date", HeaderValue::from_static("20260101T000000Z"));
+        self.0.send(request)
+    }
+}
+
+#[tokio::test]
+async fn without_credentials_nothing_is_signed_and_all_works() {
+    let mock = Mock::builder().build();
+    let aws = Aws::builder()
+        .in_process_transport(AsksNobody(InProcess::new(mock.service())))
+        .no_credentials()
+        .build()
+        .unwrap();
+    from_put_to_checkpoint(&aws).await;
+}
+
+#[tokio::test]
+async fn a_service_that_wants_a_signature_refuses_once_without() {
+    let mock = Mock::builder().build();
+    let aws = Aws::builder()
+        .in_process(mock.service())
+        .no_credentials()
+        .build()
+        .unwrap();
+    let listing = aws
+        .kinesis()
+        .list_shards(&"orders".parse().unwrap(), ShardFilter::All)
+        .await;
+    let error = listing.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.attempts()),
+        (ErrorKind::AccessDenied, 1)
+    );
+    assert_eq!(error.code(), Some("MissingAuthenticationTokenException"));
 }

@@ -71,7 +71,7 @@ impl Fleet {
             .behavior_version_latest()
             .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
             .endpoint_url(mock.url())
-            .credentials_provider(aws.credentials_provider())
+            .credentials_provider(aws.credentials_provider().unwrap())
             .http_client(aws.http_client())
             .time_source(aws.time_source())
             .sleep_impl(aws.async_sleep())

@@ -196,7 +196,7 @@ impl World {
             .behavior_version_latest()
             .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
             .endpoint_url("http://in-process.invalid")
-            .credentials_provider(self.aws.credentials_provider())
+            .credentials_provider(self.aws.credentials_provider().unwrap())
             .http_client(self.aws.http_client())
             .time_source(self.aws.time_source())
             .sleep_impl(self.aws.async_sleep())

@@ -65,11 +65,10 @@ pub(super) fn new(
         .operation_timeout(call)
         .operation_attempt_timeout((failover / ATTEMPT_PART).max(ATTEMPT_LEAST).min(call))
         .build();
-    let config = Config::builder()
+    let mut config = Config::builder()
         .behavior_version_latest()
         .region(Region::new(aws.region().to_owned()))
         .endpoint_url(aws.endpoint(Service::DynamoDb).to_string())
-        .credentials_provider(aws.credentials_provider())
         .http_client(aws.http_client())
         .time_source(aws.time_source())
         .sleep_impl(aws.async_sleep())
@@ -79,9 +78,12 @@ pub(super) fn new(
         .invocation_id_generator(DefaultInvocationIdGenerator::with_seed(env.random_u64()))
         // Answers are read whole, under a time limit of their own.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .interceptor(clock)
-        .build();
-    Client::from_conf(config)
+        .interceptor(clock);
+    config = match aws.credentials_provider() {
+        Some(provider) => config.credentials_provider(provider),
+        None => config.allow_no_auth(),
+    };
+    Client::from_conf(config.build())
 }
 
 /// The service's clock, from the `Date` of its last answer.
