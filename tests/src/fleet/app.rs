@@ -119,20 +119,17 @@ impl App {
                 return Err("as its style has it".into());
             }
             let record = &batch.records()[index];
-            let place: Place = (
-                self.shard.clone(),
-                record.sequence_number.clone(),
-                record.sub_sequence_number,
-            );
-            self.oracle
-                .delivered(&self.worker, parse(&record.data)?, place.clone());
+            let place: Place = (record.sequence_number.clone(), record.sub_sequence_number);
+            let id = parse(&record.data)?;
+            self.oracle.delivered(&self.worker, id, &self.shard, place);
             if self.style == Style::PerRecord {
                 self.env.sleep(Duration::from_millis(2)).await;
             }
             if let Some(position) = self.checkpoint_at(index, batch) {
                 checkpointer.checkpoint(&position).await?;
                 if !self.witnessed && self.style != Style::Behind {
-                    let checkpoint = Checkpoint::At(place.1, place.2);
+                    let number = record.sequence_number.clone();
+                    let checkpoint = Checkpoint::At(number, record.sub_sequence_number);
                     self.oracle.told(&self.node, &self.shard, checkpoint);
                 }
             }

@@ -14,18 +14,19 @@
 //! | WRONG OK | what is acknowledged is stored where a stock KCL delivers it |
 //! | WRONG NO | what failed as certainly not written is not stored |
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shardwise_env::{Env, Instant};
-use shardwise_producer::Written;
-use shardwise_types::{SequenceNumber, Shard, ShardId};
+use shardwise_producer::{DeliveryError, Receipt, Written};
+use shardwise_types::{HashKey, SequenceNumber, Shard, ShardId};
 
 use super::Outcome;
 
-/// Where a user record lies: shard, number, place in the aggregate.
-pub(super) type Place = (ShardId, SequenceNumber, u64);
+/// Where a user record lies in its shard: number, place in the aggregate.
+pub(super) type Place = (SequenceNumber, u64);
 
 /// A user record: its key and its number among the records of that key.
 pub(super) type Id = (u64, u64);
@@ -78,20 +79,45 @@ struct Waiting {
     since: Instant,
 }
 
+/// A shard of the stream.
+#[derive(Debug)]
+struct Known {
+    shard: Shard,
+    /// How many splits and merges lie above it.
+    depth: usize,
+    /// When somebody asked for its records last.
+    read: Instant,
+    /// What lies in it, in range, and has not been delivered from anywhere.
+    waiting: BTreeMap<Place, Waiting>,
+}
+
+/// The records of one key.
+#[derive(Debug, Default)]
+struct Key {
+    /// By their number.
+    records: Vec<Sent>,
+    /// The last first delivery: depth of its shard, place.
+    newest: Option<(usize, Place)>,
+}
+
+/// What is known of a user record.
+#[derive(Debug, Default)]
+struct Sent {
+    /// It is stored somewhere.
+    present: bool,
+    /// A stock KCL delivers it.
+    deliverable: bool,
+    delivered: bool,
+    /// Where its copies wait.
+    copies: Vec<(ShardId, Place)>,
+}
+
 #[derive(Debug)]
 struct State {
-    shards: BTreeMap<ShardId, (Shard, usize)>,
-    /// What lies in each shard, in range, and has not been delivered from anywhere.
-    waiting: BTreeMap<ShardId, BTreeMap<(SequenceNumber, u64), Waiting>>,
-    /// Where the copies of a record wait.
-    copies: BTreeMap<Id, Vec<Place>>,
-    present: BTreeSet<Id>,
-    deliverable: BTreeSet<Id>,
-    delivered: BTreeSet<Id>,
-    deliveries: usize,
-    newest: BTreeMap<u64, (usize, SequenceNumber, u64)>,
+    shards: BTreeMap<ShardId, Known>,
+    keys: BTreeMap<u64, Key>,
+    duplicates: usize,
     leases: BTreeMap<ShardId, Lease>,
-    reads: BTreeMap<ShardId, Instant>,
     sent: usize,
     acknowledged: usize,
     failed: usize,
@@ -102,7 +128,20 @@ struct State {
     /// The events before the first violation, once there is one.
     story: Option<Vec<String>>,
     exchanges: u64,
-    trace_hash: u64,
+    trace: Trace,
+}
+
+/// FNV-1a over everything that is written to it.
+#[derive(Debug)]
+struct Trace(u64);
+
+impl fmt::Write for Trace {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Ok(())
+    }
 }
 
 /// The judge of a run, shared by everybody in it.
@@ -117,15 +156,9 @@ impl Oracle {
     pub(super) fn new(env: Env) -> Self {
         let state = State {
             shards: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            copies: BTreeMap::new(),
-            present: BTreeSet::new(),
-            deliverable: BTreeSet::new(),
-            delivered: BTreeSet::new(),
-            deliveries: 0,
-            newest: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            duplicates: 0,
             leases: BTreeMap::new(),
-            reads: BTreeMap::new(),
             sent: 0,
             acknowledged: 0,
             failed: 0,
@@ -135,7 +168,7 @@ impl Oracle {
             events: Vec::new(),
             story: None,
             exchanges: 0,
-            trace_hash: 0xcbf2_9ce4_8422_2325,
+            trace: Trace(0xcbf2_9ce4_8422_2325),
         };
         Self {
             begin: env.now(),
@@ -163,12 +196,9 @@ impl Oracle {
     /// An exchange with the service, for the trace.
     pub(super) fn exchanged(&self, node: &str, target: &str, status: u16) {
         let micros = (self.env.now() - self.begin).as_micros();
-        let text = format!("{micros} {node} {target} {status}");
         let mut state = self.lock();
         state.exchanges += 1;
-        for byte in text.bytes() {
-            state.trace_hash = (state.trace_hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        write!(state.trace, "{micros} {node} {target} {status}").unwrap();
     }
 
     /// The stream's shards, parents before children.
@@ -178,13 +208,21 @@ impl Oracle {
         for shard in shards {
             let above = shard
                 .parents()
-                .filter_map(|id| state.shards.get(id).map(|(_, d)| *d))
+                .filter_map(|id| state.shards.get(id).map(|known| known.depth))
                 .max();
             let depth = above.map_or(0, |depth| depth + 1);
-            state.reads.entry(shard.shard_id.clone()).or_insert(now);
-            state
-                .shards
-                .insert(shard.shard_id.clone(), (shard.clone(), depth));
+            match state.shards.get_mut(&shard.shard_id) {
+                Some(known) => (known.shard, known.depth) = (shard.clone(), depth),
+                None => {
+                    let known = Known {
+                        shard: shard.clone(),
+                        depth,
+                        read: now,
+                        waiting: BTreeMap::new(),
+                    };
+                    state.shards.insert(shard.shard_id.clone(), known);
+                }
+            }
         }
     }
 
@@ -197,34 +235,31 @@ impl Oracle {
         &self,
         shard: &ShardId,
         number: &SequenceNumber,
-        members: &[(Id, shardwise_types::HashKey)],
+        members: &[(Id, HashKey)],
     ) {
-        let at = self.env.now();
+        let since = self.env.now();
         let mut state = self.lock();
-        let range = state.shards[shard].0.hash_key_range;
+        let State { shards, keys, .. } = &mut *state;
+        let known = shards.get_mut(shard).unwrap();
+        let range = known.shard.hash_key_range;
         let whole = members.iter().all(|(_, hash)| range.contains(*hash));
-        for (sub, (id, hash)) in members.iter().enumerate() {
-            state.present.insert(*id);
-            if whole {
-                state.deliverable.insert(*id);
-            }
-            if range.contains(*hash) && !state.delivered.contains(id) {
-                let place = (number.clone(), sub as u64);
-                let copy = (shard.clone(), number.clone(), sub as u64);
-                let waiting = Waiting { id: *id, since: at };
-                state
-                    .waiting
-                    .entry(shard.clone())
-                    .or_default()
-                    .insert(place, waiting);
-                state.copies.entry(*id).or_default().push(copy);
+        for (sub, (id, hash)) in (0..).zip(members) {
+            let sent = keys.entry(id.0).or_default().record(id.1);
+            sent.present = true;
+            sent.deliverable |= whole;
+            if range.contains(*hash) && !sent.delivered {
+                let place = (number.clone(), sub);
+                sent.copies.push((shard.clone(), place.clone()));
+                known.waiting.insert(place, Waiting { id: *id, since });
             }
         }
     }
 
     /// A reader asked for records of the shard.
     pub(super) fn read(&self, shard: &ShardId) {
-        self.lock().reads.insert(shard.clone(), self.env.now());
+        if let Some(known) = self.lock().shards.get_mut(shard) {
+            known.read = self.env.now();
+        }
     }
 
     /// The table holds this row now.
@@ -313,12 +348,13 @@ impl Oracle {
     }
 
     /// A processor was handed this record.
-    pub(super) fn delivered(&self, worker: &str, id: Id, place: Place) {
+    pub(super) fn delivered(&self, worker: &str, id: Id, shard: &ShardId, place: Place) {
+        let now = self.env.now();
         let mut state = self.lock();
-        state.deliveries += 1;
-        let (shard, number, sub) = place;
-        state.reads.insert(shard.clone(), self.env.now());
-        let parents_done = state.shards[&shard].0.parents().all(|parent| {
+        let known = state.shards.get_mut(shard).unwrap();
+        known.read = now;
+        let depth = known.depth;
+        let parents_done = state.shards[shard].shard.parents().all(|parent| {
             let lease = state.leases.get(parent);
             lease.is_none_or(|lease| lease.row.checkpoint == Checkpoint::ShardEnd)
         });
@@ -326,23 +362,25 @@ impl Oracle {
             let text = format!("{shard} is read by {worker} before its parents have ended");
             self.violation(&mut state, "ORDER", &text);
         }
-        if !state.delivered.insert(id) {
+        let State { shards, keys, .. } = &mut *state;
+        let key = keys.entry(id.0).or_default();
+        let sent = key.record(id.1);
+        if std::mem::replace(&mut sent.delivered, true) {
+            state.duplicates += 1;
             return;
         }
-        for (shard, number, sub) in state.copies.remove(&id).unwrap_or_default() {
-            if let Some(waiting) = state.waiting.get_mut(&shard) {
-                waiting.remove(&(number, sub));
+        for (shard, place) in sent.copies.drain(..) {
+            if let Some(known) = shards.get_mut(&shard) {
+                known.waiting.remove(&place);
             }
         }
-        let rank = (state.shards[&shard].1, number, sub);
-        match state.newest.get(&id.0) {
+        let rank = (depth, place);
+        match &key.newest {
             Some(before) if rank < *before => {
                 let text = format!("{id:?} at {rank:?} in {shard} by {worker} after {before:?}");
                 self.violation(&mut state, "ORDER", &text);
             }
-            _ => {
-                state.newest.insert(id.0, rank);
-            }
+            _ => key.newest = Some(rank),
         }
     }
 
@@ -364,20 +402,23 @@ impl Oracle {
         self.lock().sent += 1;
     }
 
-    pub(super) fn acknowledged(&self, id: Id, place: &Place) {
+    /// The producer says what became of a record.
+    pub(super) fn outcome_of(&self, id: Id, outcome: Result<Receipt, DeliveryError>) {
         let mut state = self.lock();
-        state.acknowledged += 1;
-        if !state.deliverable.contains(&id) {
-            let text = format!("{id:?} at {place:?} lies in no record that a KCL delivers");
-            self.violation(&mut state, "WRONG OK", &text);
-        }
-    }
-
-    pub(super) fn failed(&self, id: Id, written: Written) {
-        let mut state = self.lock();
-        state.failed += 1;
-        if written == Written::No {
-            state.surely_absent.push(id);
+        match outcome {
+            Ok(receipt) => {
+                state.acknowledged += 1;
+                if !state.sent(id).is_some_and(|sent| sent.deliverable) {
+                    let text = format!("{id:?} lies in no record that a KCL delivers: {receipt:?}");
+                    self.violation(&mut state, "WRONG OK", &text);
+                }
+            }
+            Err(error) => {
+                state.failed += 1;
+                if error.written() == Written::No {
+                    state.surely_absent.push(id);
+                }
+            }
         }
     }
 
@@ -388,21 +429,22 @@ impl Oracle {
         let orphans: Vec<String> = state
             .shards
             .values()
-            .map(|(shard, _)| shard)
-            .filter(|shard| state.missing(&shard.shard_id, None).next().is_some())
-            .filter(|shard| shard.parents().all(|parent| state.is_done(parent)))
-            .filter_map(|shard| {
-                let parents_ended = shard
+            .filter(|known| state.missing(known, None).next().is_some())
+            .filter(|known| known.shard.parents().all(|parent| state.is_done(parent)))
+            .filter_map(|known| {
+                let parents_ended = known
+                    .shard
                     .parents()
                     .filter_map(|id| state.leases.get(id))
                     .map(|l| l.written)
                     .max();
-                let since = (*state.reads.get(&shard.shard_id)?)
+                let since = known
+                    .read
                     .max(calm_from)
                     .max(parents_ended.unwrap_or(calm_from));
                 let alone = now - since;
                 (alone > ORPHAN_LIMIT)
-                    .then(|| format!("{} is read by nobody for {alone:?}", shard.shard_id))
+                    .then(|| format!("{} is read by nobody for {alone:?}", known.shard.shard_id))
             })
             .collect();
         for text in orphans {
@@ -420,23 +462,27 @@ impl Oracle {
     pub(super) fn outstanding(&self) -> usize {
         let state = self.lock();
         state
-            .waiting
-            .keys()
-            .map(|shard| state.missing(shard, None).count())
+            .shards
+            .values()
+            .map(|known| state.missing(known, None).count())
             .sum()
     }
 
     /// The judgement at the end, when everything should have arrived.
     pub(super) fn outcome(&self) -> Outcome {
         let mut state = self.lock();
-        let shards: Vec<ShardId> = state.waiting.keys().cloned().collect();
-        for shard in &shards {
-            let missing = state.missing(shard, None).count();
-            if missing > 0 {
-                let lease = state.leases.get(shard).map(|lease| lease.row.clone());
-                let text = format!("{missing} records of {shard} were not delivered; {lease:?}");
-                self.violation(&mut state, "STUCK", &text);
-            }
+        let stuck: Vec<String> = state
+            .shards
+            .iter()
+            .map(|(shard, known)| (shard, state.missing(known, None).count()))
+            .filter(|(_, missing)| *missing > 0)
+            .map(|(shard, missing)| {
+                let lease = state.leases.get(shard).map(|lease| &lease.row);
+                format!("{missing} records of {shard} were not delivered; {lease:?}")
+            })
+            .collect();
+        for text in stuck {
+            self.violation(&mut state, "STUCK", &text);
         }
         let unsettled = state.sent - state.acknowledged - state.failed;
         if unsettled > 0 {
@@ -449,8 +495,8 @@ impl Oracle {
         let present: Vec<Id> = state
             .surely_absent
             .iter()
-            .filter(|id| state.present.contains(id))
             .copied()
+            .filter(|id| state.sent(*id).is_some_and(|sent| sent.present))
             .collect();
         if !present.is_empty() {
             self.violation(
@@ -464,11 +510,11 @@ impl Oracle {
         }
         Outcome {
             violations: state.violations.clone(),
-            trace_hash: state.trace_hash,
+            trace_hash: state.trace.0,
             last_events: state.story.clone().unwrap_or_else(|| state.events.clone()),
             acknowledged: state.acknowledged,
             failed: state.failed,
-            duplicates: state.deliveries - state.delivered.len(),
+            duplicates: state.duplicates,
             exchanges: state.exchanges,
             simulated: Duration::ZERO,
         }
@@ -499,17 +545,22 @@ impl State {
             .is_some_and(|lease| lease.row.checkpoint == Checkpoint::ShardEnd)
     }
 
+    fn sent(&self, id: Id) -> Option<&Sent> {
+        let number = usize::try_from(id.1).ok()?;
+        self.keys.get(&id.0)?.records.get(number)
+    }
+
     /// Expected records of a shard, up to a place, that nobody has been handed.
     fn missing<'a>(
         &'a self,
-        shard: &ShardId,
-        up_to: Option<&'a (SequenceNumber, u64)>,
-    ) -> impl Iterator<Item = (&'a (SequenceNumber, u64), Id)> {
-        let from = self.leases.get(shard).and_then(|lease| lease.latest_from);
-        self.waiting
-            .get(shard)
-            .into_iter()
-            .flatten()
+        known: &'a Known,
+        up_to: Option<&'a Place>,
+    ) -> impl Iterator<Item = (&'a Place, Id)> {
+        let lease = self.leases.get(&known.shard.shard_id);
+        let from = lease.and_then(|lease| lease.latest_from);
+        known
+            .waiting
+            .iter()
             .take_while(move |(place, _)| up_to.is_none_or(|limit| *place <= limit))
             .filter(move |(_, waiting)| from.is_none_or(|from| waiting.since >= from))
             .map(|(place, waiting)| (place, waiting.id))
@@ -521,9 +572,21 @@ impl State {
             Checkpoint::ShardEnd => None,
             Checkpoint::Beginning | Checkpoint::Latest => return None,
         };
-        let (place, id) = self.missing(shard, limit.as_ref()).next()?;
+        let known = self.shards.get(shard)?;
+        let (place, id) = self.missing(known, limit.as_ref()).next()?;
         Some(format!(
             "{shard}: {id:?} at {place:?} was not delivered, the checkpoint is {limit:?}"
         ))
+    }
+}
+
+impl Key {
+    /// The record with this number, which nothing may be known of yet.
+    fn record(&mut self, number: u64) -> &mut Sent {
+        let number = usize::try_from(number).unwrap();
+        if self.records.len() <= number {
+            self.records.resize_with(number + 1, Sent::default);
+        }
+        &mut self.records[number]
     }
 }

@@ -2,12 +2,15 @@
 //! before the network can lose or delay the answer.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, Entry};
 use http_body_util::BodyExt as _;
+use serde::Deserialize;
 use serde_json::Value;
 use shardwise_aggregation_proto::{Decoded, decode};
 use shardwise_client::transport::{Body, BoxFuture, InProcess, TransportError};
@@ -53,6 +56,7 @@ impl Transport for Witness {
         request: http::Request<Bytes>,
     ) -> BoxFuture<'_, Result<http::Response<Body>, TransportError>> {
         Box::pin(async move {
+            let request = with_claim(request);
             let target = request.headers()["x-amz-target"]
                 .to_str()
                 .unwrap()
@@ -75,40 +79,51 @@ impl Transport for Witness {
     }
 }
 
+/// What a caller without credentials does not say and the mock must hear: whose call it is. Nobody
+/// verifies it.
+fn with_claim(mut request: http::Request<Bytes>) -> http::Request<Bytes> {
+    const CLAIM: HeaderValue = HeaderValue::from_static(
+        "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/kinesis/aws4_request, \
+         SignedHeaders=host, Signature=none",
+    );
+    const DATE: HeaderValue = HeaderValue::from_static("20260101T000000Z");
+    if let Entry::Vacant(authorization) = request.headers_mut().entry(AUTHORIZATION) {
+        authorization.insert(CLAIM);
+        request.headers_mut().insert("x-amz-date", DATE);
+    }
+    request
+}
+
 impl Sight {
     async fn saw(&self, node: &str, target: &str, asked: &[u8], answered: &[u8]) {
-        let json = |bytes: &[u8]| -> Value { serde_json::from_slice(bytes).unwrap_or_default() };
         match target.rsplit('.').next().unwrap_or_default() {
-            "PutRecords" => self.put_records(&json(asked), &json(answered)).await,
-            "GetShardIterator" => {
-                let shard: ShardId = text(&json(asked)["ShardId"]).parse().unwrap();
-                self.keep(&json(answered)["ShardIterator"], &shard);
-            }
-            "GetRecords" => self.get_records(&json(asked), &json(answered)),
+            "PutRecords" => self.put_records(&read(asked), &read(answered)).await,
+            "GetShardIterator" => self.get_shard_iterator(&read(asked), &read(answered)),
+            "GetRecords" => self.get_records(&read(asked), &read(answered)),
             "UpdateItem" => {
-                let shard = &json(asked)["Key"]["leaseKey"]["S"];
-                self.row(node, text(shard), &json(answered)["Attributes"], false);
+                let (asked, answered): (Value, Value) = (read(asked), read(answered));
+                let shard = text(&asked["Key"]["leaseKey"]["S"]);
+                self.row(node, shard, &answered["Attributes"], false);
             }
             "PutItem" => {
-                let item = &json(asked)["Item"];
+                let asked: Value = read(asked);
+                let item = &asked["Item"];
                 self.row(node, text(&item["leaseKey"]["S"]), item, true);
             }
             _ => {}
         }
     }
 
-    async fn put_records(&self, asked: &Value, answered: &Value) {
-        let (asked, answered) = (array(&asked["Records"]), array(&answered["Records"]));
-        for (entry, result) in asked.iter().zip(answered) {
-            let Some(shard) = result["ShardId"].as_str() else {
+    async fn put_records(&self, asked: &PutRecords<'_>, answered: &PutRecordsResults<'_>) {
+        for (entry, result) in asked.records.iter().zip(&answered.records) {
+            let (Some(shard), Some(number)) = (result.shard_id, result.sequence_number) else {
                 continue;
             };
             let shard: ShardId = shard.parse().unwrap();
-            let number = text(&result["SequenceNumber"]).parse().unwrap();
             if !self.oracle.knows(&shard) {
                 self.list_shards().await;
             }
-            let data = Bytes::from(STANDARD.decode(text(&entry["Data"])).unwrap());
+            let data = Bytes::from(STANDARD.decode(entry.data).unwrap());
             let members = match decode(data) {
                 Decoded::Aggregated(aggregate) => aggregate
                     .iter()
@@ -116,40 +131,39 @@ impl Sight {
                     .map(|(member, hash)| (app::parse(&member.data).unwrap(), hash))
                     .collect(),
                 Decoded::Plain { data, .. } => {
-                    let hash = match entry["ExplicitHashKey"].as_str() {
+                    let hash = match entry.explicit_hash_key {
                         Some(hash) => hash.parse().unwrap(),
-                        None => HashKey::of_partition_key(text(&entry["PartitionKey"])),
+                        None => HashKey::of_partition_key(entry.partition_key),
                     };
                     vec![(app::parse(&data).unwrap(), hash)]
                 }
                 Decoded::Corrupt { error, .. } => panic!("the producer sent this: {error}"),
             };
-            self.oracle.stored(&shard, &number, &members);
+            self.oracle
+                .stored(&shard, &number.parse().unwrap(), &members);
         }
     }
 
-    fn get_records(&self, asked: &Value, answered: &Value) {
-        let iterator = text(&asked["ShardIterator"]);
-        let shard = self
-            .iterators
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(iterator)
-            .cloned();
+    fn get_shard_iterator(&self, asked: &ShardIteratorOf<'_>, answered: &ShardIterator<'_>) {
+        let shard: ShardId = asked.shard_id.parse().unwrap();
+        self.iterators()
+            .insert(answered.shard_iterator.to_owned(), shard);
+    }
+
+    fn get_records(&self, asked: &ShardIterator<'_>, answered: &NextShardIterator<'_>) {
+        let shard = self.iterators().get(asked.shard_iterator).cloned();
         if let Some(shard) = shard {
             self.oracle.read(&shard);
-            self.keep(&answered["NextShardIterator"], &shard);
+            if let Some(next) = answered.next_shard_iterator {
+                self.iterators().insert(next.to_owned(), shard);
+            }
         }
     }
 
-    fn keep(&self, iterator: &Value, shard: &ShardId) {
-        if let Some(iterator) = iterator.as_str() {
-            let mut iterators = self
-                .iterators
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            iterators.insert(iterator.to_owned(), shard.clone());
-        }
+    fn iterators(&self) -> MutexGuard<'_, BTreeMap<String, ShardId>> {
+        self.iterators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn row(&self, node: &str, shard: &str, item: &Value, created: bool) {
@@ -188,10 +202,59 @@ impl Sight {
     }
 }
 
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
+// Of requests and answers, what the oracle wants to know. No text in them has an escape.
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PutRecords<'a> {
+    #[serde(borrow)]
+    records: Vec<PutEntry<'a>>,
 }
 
-fn array(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PutEntry<'a> {
+    data: &'a str,
+    partition_key: &'a str,
+    explicit_hash_key: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PutRecordsResults<'a> {
+    #[serde(borrow)]
+    records: Vec<EntryResult<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct EntryResult<'a> {
+    shard_id: Option<&'a str>,
+    sequence_number: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ShardIteratorOf<'a> {
+    shard_id: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ShardIterator<'a> {
+    shard_iterator: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NextShardIterator<'a> {
+    next_shard_iterator: Option<&'a str>,
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> T {
+    serde_json::from_slice(body).unwrap()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
