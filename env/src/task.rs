@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use pin_project_lite::pin_project;
 use tokio::task::JoinHandle;
 
 use crate::simulation::Fate;
@@ -86,7 +85,7 @@ where
         Some(fate) => {
             let id = fate.next_task_id();
             let task = Task(tokio_spawn(OnNode {
-                future,
+                future: Box::pin(future),
                 guard: Guard {
                     fate: fate.clone(),
                     id,
@@ -98,13 +97,11 @@ where
     }
 }
 
-pin_project! {
-    /// A task of a simulated node: not polled while the node is frozen.
-    struct OnNode<F> {
-        #[pin]
-        future: F,
-        guard: Guard,
-    }
+/// A task of a simulated node: not polled while the node is frozen.
+struct OnNode<F> {
+    /// Boxed, since tokio moves what it is given half a dozen times, and a call has kilobytes.
+    future: Pin<Box<F>>,
+    guard: Guard,
 }
 
 struct Guard {
@@ -121,12 +118,11 @@ impl Drop for Guard {
 impl<F: Future> Future for OnNode<F> {
     type Output = F::Output;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        if this.guard.fate.hold_if_frozen(this.guard.id, cx.waker()) {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        if self.guard.fate.hold_if_frozen(self.guard.id, cx.waker()) {
             return Poll::Pending;
         }
-        this.future.poll(cx)
+        self.future.as_mut().poll(cx)
     }
 }
 
