@@ -181,7 +181,9 @@ impl Faults {
     /// Owns the task of an exchange until it has ended.
     fn keep(&self, task: Task<()>) {
         let mut plan = self.lock();
-        plan.under_way.retain(|task| !task.is_finished());
+        if plan.under_way.len() == plan.under_way.capacity() {
+            plan.under_way.retain(|task| !task.is_finished());
+        }
         plan.under_way.push(task);
     }
 
