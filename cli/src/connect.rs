@@ -1,14 +1,16 @@
-//! Which service is spoken to, and as whom: the environment variables that AWS tools share, and two
-//! options that go before them.
+//! Which service is spoken to, and as whom: the environment variables and files that AWS tools share,
+//! and two options that go before them.
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
+use shardwise_client::credential_types::provider::ProvideCredentials as _;
 use shardwise_client::{Aws, ConfigErrorKind};
 
 /// Where the service is.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct AwsArgs {
-    /// Region, such as eu-west-1; without it AWS_REGION or AWS_DEFAULT_REGION
+    /// Region, such as eu-west-1; without it AWS_REGION, AWS_DEFAULT_REGION, the profile's or the
+    /// instance's
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
 
@@ -19,12 +21,12 @@ pub(crate) struct AwsArgs {
 }
 
 impl AwsArgs {
-    /// The handle that everything starts from. No call is made yet.
+    /// The handle that everything starts from. The services are not called yet.
     ///
     /// # Errors
     /// If something is missing or wrong. Where the library would name its own functions, what a
     /// user of the command can do is named instead.
-    pub(crate) fn connect(&self) -> anyhow::Result<Aws> {
+    pub(crate) async fn connect(&self) -> anyhow::Result<Aws> {
         let mut builder = Aws::builder().from_env()?;
         if let Some(region) = &self.region {
             builder = builder.region(region);
@@ -32,19 +34,20 @@ impl AwsArgs {
         if let Some(url) = &self.endpoint_url {
             builder = builder.endpoint_url(url);
         }
-        builder.build().map_err(|error| match error.kind() {
-            ConfigErrorKind::MissingRegion => {
-                anyhow!("no region: give --region, or set AWS_REGION or AWS_DEFAULT_REGION")
-            }
-            ConfigErrorKind::MissingCredentials => {
-                anyhow!("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-            }
-            ConfigErrorKind::ProfileUnsupported => anyhow!(
-                "AWS_PROFILE is set, but profile files are not read here: set AWS_ACCESS_KEY_ID and \
-                 AWS_SECRET_ACCESS_KEY"
+        let builder = builder.load().await?;
+        let aws = builder.build().map_err(|error| match error.kind() {
+            ConfigErrorKind::MissingRegion => anyhow!(
+                "no region: give --region, set AWS_REGION or AWS_DEFAULT_REGION, or name a profile \
+                 that has one with AWS_PROFILE"
             ),
             _ => error.into(),
-        })
+        })?;
+        // Found out now, and not record by record.
+        if let Some(provider) = aws.credentials_provider() {
+            let found = provider.provide_credentials().await;
+            found.context("no credentials")?;
+        }
+        Ok(aws)
     }
 }
 
@@ -52,6 +55,7 @@ impl AwsArgs {
 pub(crate) const ENVIRONMENT_HELP: &str = "\
 Environment:
   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN   credentials (the mock takes any)
+  AWS_PROFILE, AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE     profile: credentials, region, endpoint
   AWS_REGION, AWS_DEFAULT_REGION                                region
   AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KINESIS, .._DYNAMODB       where the services are
   AWS_CA_BUNDLE, HTTPS_PROXY, NO_PROXY                          the way to them

@@ -95,7 +95,7 @@ enum Begin {
 /// If the worker cannot begin or cannot go on, or standard output fails in another way than that its
 /// reader is gone.
 pub(crate) async fn run(args: ConsumeArgs) -> anyhow::Result<()> {
-    let aws = args.aws.connect()?;
+    let aws = args.aws.connect().await?;
     let stop = CancellationToken::new();
     let output = Arc::new(Output::new(stop.clone()));
     let mut builder = Worker::builder(&aws, args.application, args.stream)

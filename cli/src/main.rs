@@ -44,7 +44,10 @@ fn main() -> ExitCode {
     match start(args.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("shardwise: {error:#}");
+            // Some libraries set their errors out on several lines.
+            let text = format!("{error:#}");
+            let text: Vec<&str> = text.lines().map(str::trim).collect();
+            eprintln!("shardwise: {}", text.join(" "));
             ExitCode::FAILURE
         }
     }

@@ -1,5 +1,8 @@
 //! The one handle that starts everything.
 
+#[cfg(feature = "aws-config")]
+mod shared_config;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -387,6 +390,7 @@ impl AwsBuilder {
         }
         let region = self
             .region
+            .take()
             .filter(|region| !region.trim().is_empty())
             .ok_or_else(|| {
                 ConfigError::new(
@@ -394,7 +398,7 @@ impl AwsBuilder {
                     "no region: set AWS_REGION or AWS_DEFAULT_REGION, or call region(..)",
                 )
             })?;
-        let provider = match (self.provider, self.profile) {
+        let provider = match (self.provider.take(), self.profile.take()) {
             (Some(provider), _) => Some(provider),
             (None, _) if self.unsigned => None,
             (None, Some(profile)) => {
@@ -402,7 +406,8 @@ impl AwsBuilder {
                     ConfigErrorKind::ProfileUnsupported,
                     format!(
                         "AWS_PROFILE names the profile {profile:?}, but profile files are not read \
-                         here: pass a provider to credentials(..), such as aws-config's"
+                         here: call load() of the feature aws-config, or pass a provider to \
+                         credentials(..)"
                     ),
                 ));
             }
@@ -424,13 +429,7 @@ impl AwsBuilder {
             dynamodb: locate(Service::DynamoDb)?,
             cloudwatch: locate(Service::CloudWatch)?,
         };
-        let transport: Arc<dyn Transport> = match self.transport {
-            Some(transport) => transport,
-            None => {
-                let pem = self.ca_bundle.as_deref().map(read_ca_bundle).transpose()?;
-                Arc::new(Http::new(pem.as_deref())?)
-            }
-        };
+        let transport = self.open_transport()?;
         let env = self.env.unwrap_or_else(Env::system);
         Ok(Aws::assemble(
             region,
@@ -441,6 +440,17 @@ impl AwsBuilder {
             self.timeouts,
             self.encoding,
         ))
+    }
+
+    /// The transport, which is HTTP if no other was given.
+    fn open_transport(&mut self) -> Result<Arc<dyn Transport>, ConfigError> {
+        if let Some(transport) = &self.transport {
+            return Ok(transport.clone());
+        }
+        let pem = self.ca_bundle.as_deref().map(read_ca_bundle).transpose()?;
+        let transport: Arc<dyn Transport> = Arc::new(Http::new(pem.as_deref())?);
+        self.transport = Some(transport.clone());
+        Ok(transport)
     }
 }
 

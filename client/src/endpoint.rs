@@ -28,6 +28,17 @@ impl Service {
         }
     }
 
+    /// The service id, by which profile files have settings for a service.
+    /// <https://docs.aws.amazon.com/sdkref/latest/guide/ss-endpoints-table.html>
+    #[cfg(feature = "aws-config")]
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Self::Kinesis => "Kinesis",
+            Self::DynamoDb => "DynamoDB",
+            Self::CloudWatch => "CloudWatch",
+        }
+    }
+
     /// What stands behind `AWS_ENDPOINT_URL_`.
     pub(crate) fn variable_suffix(self) -> &'static str {
         match self {

@@ -20,27 +20,27 @@ use aws_smithy_types::body::SdkBody;
 use http_body_util::BodyExt as _;
 use shardwise_env::Env;
 
-use crate::aws::Aws;
+use crate::aws::{Aws, Timeouts};
 use crate::error::BoxError;
-use crate::transport::TransportError;
+use crate::transport::{Transport, TransportError};
 
 impl Aws {
     /// Our transport, as an HTTP client of AWS's SDK.
     #[must_use]
     pub fn http_client(&self) -> SharedHttpClient {
-        SharedHttpClient::new(Connector(self.clone()))
+        http_client(self.transport().clone(), self.env(), self.timeouts())
     }
 
     /// Our clock, as a time source of AWS's SDK.
     #[must_use]
     pub fn time_source(&self) -> SharedTimeSource {
-        SharedTimeSource::new(Clock(self.env().clone()))
+        time_source(self.env())
     }
 
     /// Our sleep, as that of AWS's SDK.
     #[must_use]
     pub fn async_sleep(&self) -> SharedAsyncSleep {
-        SharedAsyncSleep::new(Clock(self.env().clone()))
+        async_sleep(self.env())
     }
 
     /// Our credentials with their cache, as a provider for AWS's SDK; `None` if requests are not
@@ -50,6 +50,27 @@ impl Aws {
         let cached: Arc<dyn ProvideCredentials> = self.cached_credentials()?.clone();
         Some(SharedCredentialsProvider::new(cached))
     }
+}
+
+pub(crate) fn http_client(
+    transport: Arc<dyn Transport>,
+    env: &Env,
+    timeouts: Timeouts,
+) -> SharedHttpClient {
+    let env = env.clone();
+    SharedHttpClient::new(Connector {
+        transport,
+        env,
+        timeouts,
+    })
+}
+
+pub(crate) fn time_source(env: &Env) -> SharedTimeSource {
+    SharedTimeSource::new(Clock(env.clone()))
+}
+
+pub(crate) fn async_sleep(env: &Env) -> SharedAsyncSleep {
+    SharedAsyncSleep::new(Clock(env.clone()))
 }
 
 #[derive(Debug)]
@@ -69,51 +90,62 @@ impl AsyncSleep for Clock {
 }
 
 #[derive(Debug, Clone)]
-struct Connector(Aws);
+struct Connector {
+    transport: Arc<dyn Transport>,
+    env: Env,
+    timeouts: Timeouts,
+}
 
 impl HttpClient for Connector {
     fn http_connector(
         &self,
-        _settings: &HttpConnectorSettings,
+        settings: &HttpConnectorSettings,
         _components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
+        let mut connector = self.clone();
+        // Off an instance nobody answers at the address of its metadata, and that is asked with a
+        // limit of one second. The transport's own limit for a connection is part of this one.
+        if let Some(limit) = settings.read_timeout() {
+            connector.timeouts.first_byte = limit.min(self.timeouts.first_byte);
+        }
+        SharedHttpConnector::new(connector)
     }
 }
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let aws = self.0.clone();
-        HttpConnectorFuture::new(async move { exchange(&aws, request).await })
+        let connector = self.clone();
+        HttpConnectorFuture::new(async move { connector.exchange(request).await })
     }
 }
 
-async fn exchange(aws: &Aws, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-    let (parts, body) = request.try_into_http1x().map_err(user_error)?.into_parts();
-    let body = body
-        .collect()
-        .await
-        .map_err(ConnectorError::user)?
-        .to_bytes();
-    let request = http::Request::from_parts(parts, body);
-    let timeouts = aws.timeouts();
-    let response = aws
-        .env()
-        .timeout(timeouts.first_byte, aws.transport().send(request))
-        .await
-        .map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?
-        .map_err(transport_error)?;
-    let (parts, body) = response.into_parts();
-    // Answers of DynamoDB are small and whole; a body that stalls is the call's failure.
-    let body = aws
-        .env()
-        .timeout(timeouts.idle, body.collect())
-        .await
-        .map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?
-        .map_err(ConnectorError::io)?
-        .to_bytes();
-    HttpResponse::try_from(http::Response::from_parts(parts, SdkBody::from(body)))
-        .map_err(|error| ConnectorError::other(error.into(), None))
+impl Connector {
+    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let (parts, body) = request.try_into_http1x().map_err(user_error)?.into_parts();
+        let body = body
+            .collect()
+            .await
+            .map_err(ConnectorError::user)?
+            .to_bytes();
+        let request = http::Request::from_parts(parts, body);
+        let response = self
+            .env
+            .timeout(self.timeouts.first_byte, self.transport.send(request))
+            .await
+            .map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?
+            .map_err(transport_error)?;
+        let (parts, body) = response.into_parts();
+        // Answers of DynamoDB are small and whole; a body that stalls is the call's failure.
+        let body = self
+            .env
+            .timeout(self.timeouts.idle, body.collect())
+            .await
+            .map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?
+            .map_err(ConnectorError::io)?
+            .to_bytes();
+        HttpResponse::try_from(http::Response::from_parts(parts, SdkBody::from(body)))
+            .map_err(|error| ConnectorError::other(error.into(), None))
+    }
 }
 
 fn user_error(error: impl Into<BoxError>) -> ConnectorError {

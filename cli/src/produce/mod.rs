@@ -124,7 +124,7 @@ enum Fed {
 /// # Errors
 /// If it cannot begin, a record is not stored, or the input was not read to its end.
 pub(crate) async fn run(args: ProduceArgs) -> anyhow::Result<()> {
-    let aws = args.aws.connect()?;
+    let aws = args.aws.connect().await?;
     let env = aws.env().clone();
     let input = Input::open(args.file.as_deref())?;
     let producer = Producer::builder(&aws, args.stream.clone()).build()?;

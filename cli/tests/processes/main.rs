@@ -14,6 +14,7 @@
 )]
 
 mod commands;
+mod credentials;
 mod fleet;
 mod proxy;
 mod support;

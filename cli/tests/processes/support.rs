@@ -97,16 +97,16 @@ pub(crate) struct MockProcess {
 impl MockProcess {
     /// A mock with a stream `orders` of this many shards.
     pub(crate) fn start(shards: u32) -> Self {
+        Self::start_with(shards, &[])
+    }
+
+    /// The same with more options.
+    pub(crate) fn start_with(shards: u32, more: &[&str]) -> Self {
         let stream = format!("orders:{shards}");
-        let mut process = Process::start(&mut shardwise(&[
-            "mock",
-            "--listen",
-            "127.0.0.1:0",
-            "--state-delay",
-            "0",
-            "--create-stream",
-            &stream,
-        ]));
+        let mut arguments = vec!["mock", "--listen", "127.0.0.1:0", "--state-delay", "0"];
+        arguments.extend(["--create-stream", &stream]);
+        arguments.extend(more);
+        let mut process = Process::start(&mut shardwise(&arguments));
         let mut line = String::new();
         BufReader::new(process.child().stdout.as_mut().unwrap())
             .read_line(&mut line)

@@ -1,0 +1,104 @@
+//! The configuration that AWS's tools share, by the crate `aws-config`: profile files, SSO, processes,
+//! web identity, the roles of containers and of instances.
+//!
+//! <https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html>
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_types::service_config::ServiceConfigKey;
+use shardwise_env::Env;
+
+use super::{Aws, AwsBuilder};
+use crate::endpoint::Service;
+use crate::error::ConfigError;
+use crate::smithy;
+
+impl Aws {
+    /// Everything that AWS's own tools look at: the environment variables, as
+    /// [`from_env`](Self::from_env) reads them, and then what [`AwsBuilder::load`] finds.
+    ///
+    /// With the feature `aws-config`.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), shardwise_client::ConfigError> {
+    /// use shardwise_client::Aws;
+    ///
+    /// // AWS_PROFILE=work, say, or the role of this instance.
+    /// let aws = Aws::load().await?;
+    /// # let _ = aws;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that names the setting that is missing or wrong. Whether there are
+    /// credentials shows at the first call, with the kind
+    /// [`Credentials`](crate::ErrorKind::Credentials).
+    pub async fn load() -> Result<Self, ConfigError> {
+        Self::builder().from_env()?.load().await?.build()
+    }
+}
+
+impl AwsBuilder {
+    /// Adds what is not set yet from what AWS's tools share: region, endpoints and credentials of the
+    /// profile that `AWS_PROFILE` names (`~/.aws/config` and `~/.aws/credentials`, with SSO, assumed
+    /// roles and `credential_process`), of web identity, and of the role of the container or the
+    /// instance. Their services are called through this builder's transport.
+    ///
+    /// The instance is asked for the region if nothing else names one; the credentials are looked for
+    /// at the first call. With the feature `aws-config`.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] if the CA bundle or TLS cannot be set up.
+    pub async fn load(mut self) -> Result<Self, ConfigError> {
+        let env = self.env.get_or_insert_with(Env::system).clone();
+        let transport = self.open_transport()?;
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(smithy::http_client(transport, &env, self.timeouts))
+            .time_source(smithy::time_source(&env))
+            .sleep_impl(smithy::async_sleep(&env));
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        let config = loader.load().await;
+        Ok(self.sdk_config(&config))
+    }
+
+    /// Adds what is not set yet from a configuration that was loaded elsewhere: region, endpoints and
+    /// credentials. Its HTTP client, retries and time limits are not taken over. With the feature
+    /// `aws-config`.
+    pub fn sdk_config(mut self, config: &SdkConfig) -> Self {
+        if self.region.is_none() {
+            self.region = config.region().map(ToString::to_string);
+        }
+        for service in Service::ALL {
+            if !self.endpoints.contains_key(&service)
+                && let Some(url) = endpoint_of(service, config)
+            {
+                self.endpoints.insert(service, url);
+            }
+        }
+        if self.provider.is_none() && !self.unsigned {
+            self.provider = config.credentials_provider();
+        }
+        self
+    }
+}
+
+/// One that the program has set is for all services and goes before those that the environment or
+/// the profile has for this one.
+fn endpoint_of(service: Service, config: &SdkConfig) -> Option<String> {
+    let of_all = config.endpoint_url().map(ToOwned::to_owned);
+    if config.get_origin("endpoint_url").is_client_config() {
+        return of_all;
+    }
+    let key = ServiceConfigKey::builder()
+        .service_id(service.id())
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    config
+        .service_config()
+        .and_then(|settings| settings.load_config(key))
+        .or(of_all)
+}
