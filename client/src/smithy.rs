@@ -102,13 +102,7 @@ impl HttpClient for Connector {
         settings: &HttpConnectorSettings,
         _components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        let mut connector = self.clone();
-        // Off an instance nobody answers at the address of its metadata, and that is asked with a
-        // limit of one second. The transport's own limit for a connection is part of this one.
-        if let Some(limit) = settings.read_timeout() {
-            connector.timeouts.first_byte = limit.min(self.timeouts.first_byte);
-        }
-        SharedHttpConnector::new(connector)
+        SharedHttpConnector::new(self.with_limit(settings.read_timeout()))
     }
 }
 
@@ -120,6 +114,16 @@ impl HttpConnector for Connector {
 }
 
 impl Connector {
+    /// Off an instance nobody answers at the address of its metadata, so that is asked with a limit
+    /// of one second. The transport's own limit for a connection is part of it.
+    fn with_limit(&self, limit: Option<Duration>) -> Self {
+        let mut connector = self.clone();
+        if let Some(limit) = limit {
+            connector.timeouts.first_byte = limit.min(self.timeouts.first_byte);
+        }
+        connector
+    }
+
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let (parts, body) = request.try_into_http1x().map_err(user_error)?.into_parts();
         let body = body
@@ -155,4 +159,47 @@ fn user_error(error: impl Into<BoxError>) -> ConnectorError {
 /// The SDK retries what it is told is I/O.
 fn transport_error(error: TransportError) -> ConnectorError {
     ConnectorError::io(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use shardwise_env::Simulation;
+
+    use super::*;
+    use crate::transport::{Body, BoxFuture};
+
+    #[derive(Debug)]
+    struct Silent;
+
+    impl Transport for Silent {
+        fn send(
+            &self,
+            _: http::Request<Bytes>,
+        ) -> BoxFuture<'_, Result<http::Response<Body>, TransportError>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_shorter_limit_ends_an_exchange() {
+        let env = Simulation::new(1).node("n", 1.0).env();
+        let connector = Connector {
+            transport: Arc::new(Silent),
+            env: env.clone(),
+            timeouts: Timeouts::default(),
+        };
+        let second = Duration::from_secs(1);
+        for (limit, expected) in [
+            (None, 10 * second),
+            (Some(second), second),
+            (Some(60 * second), 10 * second),
+        ] {
+            let begin = env.now();
+            let request = HttpRequest::get("http://169.254.169.254/").unwrap();
+            let error = connector.with_limit(limit).exchange(request).await;
+            assert!(error.unwrap_err().is_timeout());
+            assert_eq!(env.now() - begin, expected, "{limit:?}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::redirect::Policy;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls_platform_verifier::BuilderVerifierExt as _;
@@ -32,7 +33,8 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// HTTP over TCP and TLS, by reqwest.
 ///
 /// HTTP/1.1, or HTTP/2 where a TLS server chooses it; plain text is always HTTP/1.1. TLS by rustls
-/// with the platform's certificate verifier. `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are
+/// with the platform's certificate verifier, its cryptography by ring, or by AWS-LC with the feature
+/// `aws-lc-rs`. `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are
 /// honoured. Redirects are not followed and nothing is tried again here.
 #[derive(Debug, Clone)]
 pub struct Http(reqwest::Client);
@@ -86,7 +88,7 @@ impl Transport for Http {
 fn tls_config(ca_bundle: Option<&[u8]>) -> Result<rustls::ClientConfig, ConfigError> {
     let tls_error =
         |error| ConfigError::new(ConfigErrorKind::Tls, "could not set up TLS").with_source(error);
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let provider = std::sync::Arc::new(cryptography());
     let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(tls_error)?;
@@ -113,6 +115,13 @@ fn tls_config(ca_bundle: Option<&[u8]>) -> Result<rustls::ClientConfig, ConfigEr
     // reqwest adds nothing to a configuration that it is given ready-made.
     config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
     Ok(config)
+}
+
+fn cryptography() -> CryptoProvider {
+    #[cfg(feature = "aws-lc-rs")]
+    return rustls::crypto::aws_lc_rs::default_provider();
+    #[cfg(not(feature = "aws-lc-rs"))]
+    return rustls::crypto::ring::default_provider();
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
