@@ -58,5 +58,6 @@ Environment:
   AWS_PROFILE, AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE     profile: credentials, region, endpoint
   AWS_REGION, AWS_DEFAULT_REGION                                region
   AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KINESIS, .._DYNAMODB       where the services are
+  AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT             which of AWS's own
   AWS_CA_BUNDLE, HTTPS_PROXY, NO_PROXY                          the way to them
   RUST_LOG                                                      log on standard error: info, say";

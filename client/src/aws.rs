@@ -19,7 +19,7 @@ use shardwise_env::Env;
 use crate::call::Skew;
 use crate::credentials::Cached;
 use crate::encoding::{Choice, Encoding};
-use crate::endpoint::{self, Service};
+use crate::endpoint::{self, Service, Variant};
 use crate::environment;
 use crate::error::{BoxError, ConfigError, ConfigErrorKind};
 use crate::kinesis::Kinesis;
@@ -123,8 +123,8 @@ impl Aws {
 
     /// What the environment variables say: `AWS_REGION`, `AWS_DEFAULT_REGION`,
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_ENDPOINT_URL` and
-    /// its `_KINESIS`, `_DYNAMODB` and `_CLOUDWATCH` forms, `AWS_CA_BUNDLE`; the proxy variables
-    /// are read by the HTTP client.
+    /// its `_KINESIS`, `_DYNAMODB` and `_CLOUDWATCH` forms, `AWS_USE_FIPS_ENDPOINT`,
+    /// `AWS_USE_DUALSTACK_ENDPOINT`, `AWS_CA_BUNDLE`; the proxy variables are read by the HTTP client.
     ///
     /// Use [`AwsBuilder::from_env`] to add to it, for example another provider of credentials.
     ///
@@ -257,6 +257,8 @@ impl fmt::Debug for Aws {
 pub struct AwsBuilder {
     region: Option<String>,
     endpoints: BTreeMap<Service, String>,
+    use_fips: Option<bool>,
+    use_dual_stack: Option<bool>,
     provider: Option<SharedCredentialsProvider>,
     unsigned: bool,
     transport: Option<Arc<dyn Transport>>,
@@ -311,6 +313,22 @@ impl AwsBuilder {
         for service in Service::ALL {
             self.endpoints.insert(service, url.clone());
         }
+        self
+    }
+
+    /// Whether AWS's own endpoints are those that use cryptography validated by FIPS 140; not if not
+    /// given. An endpoint that was given stays. TLS on this side is another matter: see the feature
+    /// `aws-lc-rs`. <https://docs.aws.amazon.com/sdkref/latest/guide/feature-endpoints.html>
+    pub fn use_fips(mut self, use_fips: bool) -> Self {
+        self.use_fips = Some(use_fips);
+        self
+    }
+
+    /// Whether AWS's own endpoints are those that are reached by IPv6 as well; not if not given. An
+    /// endpoint that was given stays.
+    /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-endpoints.html>
+    pub fn use_dual_stack(mut self, use_dual_stack: bool) -> Self {
+        self.use_dual_stack = Some(use_dual_stack);
         self
     }
 
@@ -420,9 +438,13 @@ impl AwsBuilder {
                 ));
             }
         };
+        let variant = Variant {
+            fips: self.use_fips.unwrap_or(false),
+            dual_stack: self.use_dual_stack.unwrap_or(false),
+        };
         let locate = |service: Service| match self.endpoints.get(&service) {
             Some(url) => endpoint::parse(url),
-            None => endpoint::parse(&service.public_endpoint(&region)),
+            None => endpoint::parse(&service.public_endpoint(&region, variant)),
         };
         let endpoints = Endpoints {
             kinesis: locate(Service::Kinesis)?,

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::{HeaderMap, Uri, header};
 use serde::{Deserialize, Serialize};
 
-use crate::cbor;
 use crate::error::BoxError;
+use crate::{cbor, endpoint};
 
 /// The header by which the mock names itself.
 const MOCK: &str = "x-shardwise-mock";
@@ -117,10 +117,7 @@ impl Choice {
 /// <https://docs.aws.amazon.com/general/latest/gr/ak.html>
 fn is_the_service(endpoint: &Uri) -> bool {
     let host = endpoint.host().unwrap_or_default();
-    let Some(name) = host
-        .strip_suffix(".amazonaws.com")
-        .or_else(|| host.strip_suffix(".amazonaws.com.cn"))
-    else {
+    let Some(name) = endpoint::without_suffix(host) else {
         return false;
     };
     name.split('.')
@@ -137,6 +134,8 @@ mod tests {
             ("https://kinesis.eu-west-1.amazonaws.com", Wire::Cbor),
             ("https://kinesis.cn-north-1.amazonaws.com.cn/", Wire::Cbor),
             ("https://kinesis-fips.us-east-1.amazonaws.com", Wire::Cbor),
+            ("https://kinesis.eu-west-1.api.aws", Wire::Cbor),
+            ("https://kinesis.eusc-de-east-1.amazonaws.eu", Wire::Cbor),
             (
                 "https://vpce-1-a.kinesis.us-east-1.vpce.amazonaws.com",
                 Wire::Cbor,
@@ -145,6 +144,7 @@ mod tests {
             ("https://kinesis.amazonaws.com.example.com", Wire::Json),
             ("https://kinesis.example.com", Wire::Json),
             ("https://notamazonaws.com", Wire::Json),
+            ("https://kinesis.notamazonaws.com", Wire::Json),
             ("http://127.0.0.1:4567", Wire::Json),
         ] {
             let endpoint: Uri = url.parse().unwrap();

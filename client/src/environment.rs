@@ -14,6 +14,23 @@ pub(crate) fn apply(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<AwsBuilder, ConfigError> {
     let variable = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+    let boolean = |name: &str| {
+        let Some(value) = variable(name) else {
+            return Ok(None);
+        };
+        let value = value.trim();
+        if value.eq_ignore_ascii_case("true") {
+            Ok(Some(true))
+        } else if value.eq_ignore_ascii_case("false") {
+            Ok(Some(false))
+        } else {
+            // An endpoint of the wrong kind must not be taken without a word.
+            Err(ConfigError::new(
+                ConfigErrorKind::InvalidEndpoint,
+                format!("{name} is {value:?}, and neither true nor false"),
+            ))
+        }
+    };
     let mut builder = builder;
     if let Some(region) = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")) {
         builder = builder.region(region);
@@ -23,6 +40,12 @@ pub(crate) fn apply(
         if let Some(url) = variable(&own).or_else(|| variable("AWS_ENDPOINT_URL")) {
             builder = builder.endpoint(service, url);
         }
+    }
+    if let Some(use_fips) = boolean("AWS_USE_FIPS_ENDPOINT")? {
+        builder = builder.use_fips(use_fips);
+    }
+    if let Some(use_dual_stack) = boolean("AWS_USE_DUALSTACK_ENDPOINT")? {
+        builder = builder.use_dual_stack(use_dual_stack);
     }
     if let Some(path) = variable("AWS_CA_BUNDLE") {
         builder = builder.ca_bundle_file(path);
@@ -127,6 +150,32 @@ mod tests {
         assert_eq!(
             aws.endpoint(Service::DynamoDb).to_string(),
             "http://127.0.0.1:8000/"
+        );
+    }
+
+    #[test]
+    fn the_variables_choose_among_the_public_endpoints() {
+        let mut variables = KEYS.to_vec();
+        variables.extend([
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_USE_FIPS_ENDPOINT", "True"),
+            ("AWS_USE_DUALSTACK_ENDPOINT", "true"),
+        ]);
+        let aws = from(&variables).unwrap();
+        let endpoint = aws.endpoint(Service::Kinesis).to_string();
+        assert_eq!(endpoint, "https://kinesis-fips.eu-west-1.api.aws/");
+
+        variables.push(("AWS_ENDPOINT_URL", "http://127.0.0.1:4567"));
+        let aws = from(&variables).unwrap();
+        let endpoint = aws.endpoint(Service::Kinesis).to_string();
+        assert_eq!(endpoint, "http://127.0.0.1:4567/");
+
+        variables.splice(3..4, [("AWS_USE_FIPS_ENDPOINT", "yes")]);
+        let error = from(&variables).unwrap_err();
+        assert_eq!(error.kind(), ConfigErrorKind::InvalidEndpoint);
+        assert!(
+            error.to_string().contains("AWS_USE_FIPS_ENDPOINT"),
+            "{error}"
         );
     }
 

@@ -3,8 +3,8 @@
 use aws_sdk_dynamodb as dynamodb;
 use aws_sdk_kinesis as kinesis;
 use aws_smithy_http_client::Builder;
-use shardwise_client::Aws;
 use shardwise_client::credential_types::Credentials;
+use shardwise_client::{Aws, Service};
 use shardwise_mock::{KeyPairs, Mock, Server};
 use shardwise_types::StreamName;
 
@@ -77,4 +77,58 @@ pub(crate) fn stream() -> StreamName {
 
 pub(crate) fn credentials() -> Credentials {
     Credentials::new("test", "test", None, None, "test")
+}
+
+/// Regions of each partition.
+const REGIONS: [&str; 12] = [
+    "us-east-1",
+    "eu-west-1",
+    "mx-central-1",
+    "il-central-1",
+    "us-gov-west-1",
+    "cn-north-1",
+    "eusc-de-east-1",
+    "us-iso-east-1",
+    "us-isob-east-1",
+    "us-isof-south-1",
+    "eu-isoe-west-1",
+    "ap-southeast-7",
+];
+
+#[tokio::test]
+async fn our_public_endpoints_are_those_of_the_official_rules() {
+    use dynamodb::config::endpoint::ResolveEndpoint as _;
+    use kinesis::config::endpoint::ResolveEndpoint as _;
+    let of_kinesis = kinesis::config::endpoint::DefaultResolver::new();
+    let of_dynamodb = dynamodb::config::endpoint::DefaultResolver::new();
+    for region in REGIONS {
+        for (fips, dual_stack) in [(false, false), (false, true), (true, false), (true, true)] {
+            let aws = Aws::builder()
+                .region(region)
+                .credentials(credentials())
+                .use_fips(fips)
+                .use_dual_stack(dual_stack)
+                .build()
+                .unwrap();
+            let params = kinesis::config::endpoint::Params::builder()
+                .region(region)
+                .use_fips(fips)
+                .use_dual_stack(dual_stack)
+                .build()
+                .unwrap();
+            let official = of_kinesis.resolve_endpoint(&params).await.unwrap();
+            let ours = aws.endpoint(Service::Kinesis).to_string();
+            assert_eq!(ours, format!("{}/", official.url()));
+
+            let params = dynamodb::config::endpoint::Params::builder()
+                .region(region)
+                .use_fips(fips)
+                .use_dual_stack(dual_stack)
+                .build()
+                .unwrap();
+            let official = of_dynamodb.resolve_endpoint(&params).await.unwrap();
+            let ours = aws.endpoint(Service::DynamoDb).to_string();
+            assert_eq!(ours, format!("{}/", official.url()));
+        }
+    }
 }
