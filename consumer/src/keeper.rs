@@ -19,6 +19,10 @@ use crate::leases::{Checkpoint, Held, HoldError, Lease, Loss};
 use crate::record::Position;
 use crate::stats::Stats;
 
+/// The time between two reads of a parent's lease that is missing: that may take hours, and each
+/// shard that waits asks on its own. The KCL asks as often.
+const BETWEEN_ASKS: Duration = Duration::from_millis(1500);
+
 /// A lease that this worker holds. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct KeptLease(Arc<Inner>);
@@ -169,6 +173,36 @@ impl KeptLease {
         Ok(())
     }
 
+    /// Waits until these children can have leases: a merged shard gets none before its other parent has
+    /// one. That comes with the end of *its* parents, which may be hours behind in another worker's
+    /// hands; or else from a comparison of the shards with the leases, which is asked for.
+    ///
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub(crate) async fn until_children_may_come(&self, children: &[ChildShard]) {
+        let inner = &*self.0;
+        let mut is_known = false;
+        loop {
+            match inner.held.missing_parent(children).await {
+                Ok(Some(_)) if is_known => {}
+                Ok(Some(parent)) => {
+                    is_known = true;
+                    let shard_id = self.shard_id();
+                    tracing::info!(%shard_id, %parent, "the end waits for the lease of another parent");
+                    // Fails only when the worker is gone, and then every task is.
+                    let _ = inner.events.send(Event::ShardsMissing).await;
+                }
+                Err(HoldError::Unavailable(error)) if error.is_retryable() => {
+                    let shard_id = self.shard_id();
+                    tracing::warn!(%shard_id, %error, "could not read the lease of another parent");
+                }
+                // If the table refuses to tell, it refuses the shard's end, too.
+                Ok(None) | Err(_) => return,
+            }
+            inner.env.sleep(BETWEEN_ASKS).await;
+        }
+    }
+
     /// Writes down that the shard is done; its children's leases go to the worker.
     pub(crate) async fn end(&self, children: &[ChildShard]) -> Result<(), CheckpointError> {
         self.persist(Wish::End(children)).await?;
@@ -232,22 +266,12 @@ impl KeptLease {
 
     async fn write_end(&self, children: &[ChildShard]) -> Result<(), HoldError> {
         let inner = &*self.0;
-        match inner.held.end(children).await {
-            Ok(held) => {
-                for child in held {
-                    // Fails only when the worker is gone, and then every task is.
-                    let _ = inner.events.send(Event::Child(Box::new(child))).await;
-                }
-                inner.news.send_replace(());
-                Ok(())
-            }
-            Err(error) => {
-                if let HoldError::ParentMissing { .. } = error {
-                    let _ = inner.events.send(Event::ShardsMissing).await;
-                }
-                Err(error)
-            }
+        for child in inner.held.end(children).await? {
+            // Fails only when the worker is gone, and then every task is.
+            let _ = inner.events.send(Event::Child(Box::new(child))).await;
         }
+        inner.news.send_replace(());
+        Ok(())
     }
 
     async fn write_checkpoint(&self, wanted: &mut Checkpoint) -> Result<(), HoldError> {

@@ -50,7 +50,8 @@ pub trait RecordProcessor: Send + 'static {
         async { Ok(()) }
     }
 
-    /// Called when every record of a shard that was split or merged is processed. Only
+    /// Called when every record of a shard that was split or merged is processed, and its children can
+    /// have leases: a merged shard gets one only when its other parent has one. Only
     /// [`ShardEnd::checkpoint`] makes the [`EndAcked`] to return; the children start after it.
     fn shard_ended(
         &mut self,
@@ -59,8 +60,8 @@ pub trait RecordProcessor: Send + 'static {
         async { Ok(end.checkpoint().await?) }
     }
 
-    /// Called when the shard is no longer this worker's: another one took it, or it was given up
-    /// after failures. There is no checkpointer, since it could only fail.
+    /// Called when the shard is no longer this worker's: another one took it, or it was
+    /// [given up](crate::LeaseEventKind::GivenUp). There is no checkpointer, since it could only fail.
     fn lease_lost(&mut self) -> impl Future<Output = ()> + Send {
         async {}
     }

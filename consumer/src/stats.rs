@@ -54,7 +54,8 @@ pub struct WorkerStats {
     pub leases_lost: u64,
     /// Shards that were processed to their end and checkpointed there.
     pub shards_ended: u64,
-    /// Shards that were given up after their processor had failed too often.
+    /// Shards that were given up, since their processor had failed too often or to make room for
+    /// others ([`LeaseEventKind::GivenUp`]).
     pub shards_given_up: u64,
     /// The shards that this worker holds now, and what it does with them.
     pub shards: BTreeMap<ShardId, ShardState>,
@@ -88,8 +89,10 @@ pub enum LeaseEventKind {
     Released,
     /// Its shard is checkpointed at the end.
     Ended,
-    /// This worker gave it up, since the processor failed too often. It is released, or expires by
-    /// itself if the lease table gave no answer.
+    /// This worker gave it up: the processor failed too often; or the worker holds
+    /// [`max_leases`](crate::WorkerBuilder::max_leases), and the shard was at its end for five minutes,
+    /// waiting for the lease of its merged child's other parent. It is released, or expires by itself if
+    /// the lease table gave no answer.
     GivenUp,
     /// At shutdown the grace ended before the processor did, or the lease table gave no answer to
     /// the release. The lease expires by itself.
@@ -112,6 +115,11 @@ impl Stats {
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut WorkerStats)) {
         change(&mut self.lock());
+    }
+
+    /// How many leases the worker holds.
+    pub(crate) fn holds(&self) -> usize {
+        self.lock().shards.len()
     }
 
     pub(crate) fn entered(&self, shard_id: &ShardId, state: ShardState) {

@@ -130,6 +130,26 @@ impl Held {
         self.perform(&Intent::Checkpoint(checkpoint)).await
     }
 
+    /// A parent of these children whose lease must be there before [`end`](Self::end) can succeed.
+    ///
+    /// # Errors
+    /// [`HoldError::Unavailable`].
+    ///
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub(crate) async fn missing_parent(
+        &self,
+        children: &[ChildShard],
+    ) -> Result<Option<ShardId>, HoldError> {
+        for child in children {
+            let missing = self.table.missing_parent(self.shard_id(), child).await?;
+            if missing.is_some() {
+                return Ok(missing);
+            }
+        }
+        Ok(None)
+    }
+
     /// Writes down that the shard is done, once its children have leases. Gives the children that
     /// are this worker's own to hold.
     ///

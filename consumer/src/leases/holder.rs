@@ -34,8 +34,8 @@ pub(crate) enum HoldError {
         floor: Checkpoint,
     },
     /// A merged shard cannot get its lease yet, since one of its parents has none: without this
-    /// check the child would start although nobody has read that parent. Sync the shards, then try
-    /// again.
+    /// check the child would start although nobody has read that parent. Sync the shards, wait, then
+    /// try again.
     #[error("shard {child} has a parent without a lease, {parent}")]
     ParentMissing { child: ShardId, parent: ShardId },
     /// The table gave no answer. The write may have happened; the same one may be tried again.

@@ -185,15 +185,11 @@ impl LeaseTable {
         ended: &ShardId,
         child: &ChildShard,
     ) -> Result<Option<Held>, HoldError> {
-        if let Some(parent) = self.parent_without_lease(ended, child).await? {
-            // A child that is there already was created when all parents were known.
-            return match self.exists(&child.shard_id).await? {
-                true => Ok(None),
-                false => Err(HoldError::ParentMissing {
-                    child: child.shard_id.clone(),
-                    parent,
-                }),
-            };
+        if let Some(parent) = self.missing_parent(ended, child).await? {
+            return Err(HoldError::ParentMissing {
+                child: child.shard_id.clone(),
+                parent,
+            });
         }
         let mut lease = Lease::new(child.shard_id.clone(), Checkpoint::TrimHorizon);
         lease.owner = Some(self.me().worker_id.clone());
@@ -210,14 +206,17 @@ impl LeaseTable {
         }
     }
 
-    async fn parent_without_lease(
+    /// The parent for whose lease a child of `ended` has to wait. None if the child has its own: that
+    /// was created when all parents were known.
+    pub(super) async fn missing_parent(
         &self,
         ended: &ShardId,
         child: &ChildShard,
     ) -> Result<Option<ShardId>, HoldError> {
         for parent in child.parent_shards.iter().filter(|parent| *parent != ended) {
             if !self.exists(parent).await? {
-                return Ok(Some(parent.clone()));
+                let waits = !self.exists(&child.shard_id).await?;
+                return Ok(waits.then(|| parent.clone()));
             }
         }
         Ok(None)

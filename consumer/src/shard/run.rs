@@ -26,6 +26,11 @@ use crate::processor::{RecordProcessor, ShardInfo};
 use crate::record::{Batch, ConsumedRecord, Position};
 use crate::stats::{LeaseEventKind, Stats};
 
+/// How long a worker with as many leases as it may have keeps a shard whose end waits for another
+/// shard: it may keep the very place in which that one's parent would be read. Long beside a cool-down,
+/// since giving a shard up costs what its processor has not checkpointed.
+const PATIENCE_WHEN_FULL: Duration = Duration::from_secs(300);
+
 /// What a shard's task is made of.
 pub(crate) struct ShardRun<P> {
     pub(crate) env: Env,
@@ -65,7 +70,8 @@ pub(crate) enum Outcome {
     Released,
     /// The worker was told to stop, and nobody knows whether the lease is released.
     Unreleased,
-    /// The processor failed too often, and the lease is released.
+    /// The processor failed too often, or the end waited while there was no room for other shards, and
+    /// the lease is released.
     GivenUp,
     /// The stream is gone.
     StreamDeleted,
@@ -116,6 +122,28 @@ impl<P: RecordProcessor> ShardRun<P> {
             biased;
             exit = self.interrupted() => Err(exit),
             () = self.env.sleep(delay) => Ok(()),
+        }
+    }
+
+    /// Waits until the end can be checkpointed, as far as that depends on other shards. It is no failure
+    /// of the processor, so the processor is not called before.
+    async fn wait_for_co_parents(&self, children: &[ChildShard]) -> Result<(), Exit> {
+        loop {
+            let children_may_come = self.lease.until_children_may_come(children);
+            let wait = self.env.timeout(PATIENCE_WHEN_FULL, children_may_come);
+            tokio::select! {
+                biased;
+                exit = self.interrupted() => return Err(exit),
+                waited = wait => if waited.is_ok() {
+                    return Ok(());
+                }
+            }
+            // With room for more, this worker takes whatever the others leave.
+            if self.stats.holds() >= self.config.max_leases {
+                let shard_id = &self.info.shard_id;
+                tracing::warn!(%shard_id, "its end waits for another shard, and max_leases leaves no room for that: the shard is given up");
+                return Err(Exit::GivenUp);
+            }
         }
     }
 
@@ -283,6 +311,7 @@ impl<P: RecordProcessor> Run<P> {
         self.enter(ShardState::Ending);
         let children: Arc<[ChildShard]> = children.into();
         while self.calls.is_started() {
+            self.parts.wait_for_co_parents(&children).await?;
             self.ready().await?;
             let end = ShardEnd::new(self.parts.lease.clone(), children.clone());
             match self.calls.shard_ended(end).await {

@@ -1,9 +1,11 @@
 //! Splits and merges: parents before children, nothing lost, no gap.
 
 use shardwise_client::transport::Fault;
+use shardwise_consumer::{DEFAULT_PROCESSOR_ATTEMPTS, LeaseEventKind, ShardState};
+use shardwise_types::ShardId;
 
-use crate::scribe::{Habits, What};
-use crate::support::{TestResult, World, seconds};
+use crate::scribe::{Entry, Habits, What};
+use crate::support::{Host, Started, TestResult, World, seconds};
 
 /// No record of a child before each of its parents was ended, and the order of each key kept.
 fn assert_parents_first(world: &World, families: &[(u32, &[u32])]) {
@@ -108,6 +110,164 @@ async fn the_child_of_a_merge_starts_within_a_second_of_the_parent_that_another_
         fast_worker.stop().await?;
         slow_worker.stop().await?;
     }
+    Ok(())
+}
+
+/// Splits one of the shards 0 and 1, and merges its nearer half with the other, which is given: that one
+/// comes to its end, and its child's other parent has no lease while nobody ends the one that was split.
+async fn merge_with_a_half_of(world: &World, late: u32) -> u32 {
+    world.split(late).await; // 2 3
+    if late == 1 {
+        world.merge(0, 2).await; // 4
+        0
+    } else {
+        world.merge(3, 1).await; // 4
+        1
+    }
+}
+
+/// Two workers. The first has come to the end of its shard, which is given; the second takes this long
+/// for a batch of the shard whose child is the other parent.
+async fn with_a_late_worker(world: &World, takes: f64) -> (Host, Started, Started, u32) {
+    let (fast, late) = (world.host("fast"), world.host("late"));
+    let fast_worker = fast.start();
+    let late_worker = late.start_with(late.builder(), Habits::slow(seconds(takes)));
+    world
+        .until("one each", || {
+            fast_worker.holds().len() == 1 && late_worker.holds().len() == 1
+        })
+        .await;
+    world.put_numbered("before-", 20).await;
+    world.sleep(seconds(3.0)).await;
+    let its = *late_worker.holds().first().unwrap();
+    let waiting = merge_with_a_half_of(world, its).await;
+    world
+        .until("at its end", || {
+            let shards = fast_worker.stats.snapshot().shards;
+            shards.get(&ShardId::from_number(waiting)) == Some(&ShardState::Ending)
+        })
+        .await;
+    (fast, fast_worker, late_worker, waiting)
+}
+
+fn events_of(worker: &Started, shard: u32) -> Vec<LeaseEventKind> {
+    let events = worker.stats.snapshot().events;
+    let its = events
+        .iter()
+        .filter(|event| event.shard_id == ShardId::from_number(shard));
+    its.map(|event| event.kind).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shards_end_waits_for_the_lease_of_its_childs_other_parent_and_blames_no_processor()
+-> TestResult {
+    let world = World::new(2);
+    let (fast, fast_worker, late_worker, waiting) = with_a_late_worker(&world, 400.0).await;
+    // A table that fails now and then uses up no attempts either.
+    for _ in 0..5 {
+        fast.faults.on("GetItem", 10, Fault::InternalFailure);
+        world.sleep(seconds(30.0)).await;
+    }
+    fast.faults.clear();
+    assert!(!world.leases().await.contains_key(&4), "it waits");
+    world
+        .until("ended", || {
+            let ended = |entry: &Entry| entry.shard == waiting && entry.what == What::Ended;
+            world.journal.count(ended) == 1
+        })
+        .await;
+    world.sleep(seconds(1.0)).await;
+    let stats = fast_worker.stats.snapshot();
+    assert_eq!((stats.processor_failures, stats.shards_given_up), (0, 0));
+    assert_eq!(
+        events_of(&fast_worker, waiting),
+        [LeaseEventKind::Taken, LeaseEventKind::Ended]
+    );
+    let after = world.put_numbered("after-", 20).await;
+    world.until_processed(&after).await;
+    assert_parents_first(&world, &[(4, &[waiting, if waiting == 0 { 2 } else { 3 }])]);
+    fast_worker.stop().await?;
+    late_worker.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_stops_at_once_while_a_shards_end_waits_for_another_parent() -> TestResult {
+    let world = World::new(2);
+    let (_fast, fast_worker, late_worker, waiting) = with_a_late_worker(&world, 400.0).await;
+    world.sleep(seconds(5.0)).await;
+    let asked = world.now();
+    fast_worker.stop().await?;
+    assert!(world.now() - asked < seconds(1.0));
+    let goodbye = |entry: &Entry| entry.shard == waiting && entry.what == What::ShuttingDown;
+    assert_eq!(world.journal.count(goodbye), 1);
+    let row = &world.leases().await[&waiting];
+    assert!(!row.contains_key("leaseOwner"), "{row:?}");
+    assert_ne!(row["checkpoint"], "SHARD_END");
+    drop(late_worker);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parent_whose_lease_is_missing_gets_it_as_soon_as_the_other_ends() -> TestResult {
+    let world = World::new(2);
+    let host = world.host("a");
+    let worker = host.start();
+    let before = world.put_numbered("before-", 20).await;
+    world.until_processed(&before).await;
+    world.sleep(seconds(5.0)).await;
+    world.delete_lease(1).await;
+    world
+        .until("lost", || worker.stats.snapshot().leases_lost == 1)
+        .await;
+    world.merge(0, 1).await;
+    let merged = world.now();
+    let after = world.put_numbered("after-", 20).await;
+    let all = world.until_processed(&after).await;
+    assert!(all - merged < seconds(10.0), "{:?}", all - merged);
+    assert_parents_first(&world, &[(2, &[0, 1])]);
+    worker.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_worker_does_not_keep_for_ever_the_place_that_the_other_parent_needs() -> TestResult
+{
+    let world = World::new(2);
+    let host = world.host("a");
+    let all = world.put_numbered("r", 20).await;
+    let worker = host.start_with(host.builder().max_leases(1), Habits::default());
+    world.until("one", || worker.holds().len() == 1).await;
+    let its = *worker.holds().first().unwrap();
+    let waiting = merge_with_a_half_of(&world, 1 - its).await;
+    assert_eq!(waiting, its);
+    let begin = world.now();
+    let read = world.until_processed(&all).await;
+    assert!(read - begin >= seconds(300.0), "{:?}", read - begin);
+    assert!(read - begin < seconds(310.0), "{:?}", read - begin);
+    assert_eq!(worker.stats.snapshot().processor_failures, 0);
+    assert_eq!(
+        events_of(&worker, waiting),
+        [LeaseEventKind::Taken, LeaseEventKind::GivenUp]
+    );
+    worker.stop().await?;
+    Ok(())
+}
+
+/// Another worker may have the permission.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_may_not_read_the_other_parents_lease_gives_its_shard_up() -> TestResult {
+    let world = World::new(2);
+    let (fast, fast_worker, late_worker, waiting) = with_a_late_worker(&world, 400.0).await;
+    let denied = Fault::Answer(400, "AccessDeniedException");
+    fast.faults.on("GetItem", 100_000, denied);
+    let given_up = || events_of(&fast_worker, waiting).contains(&LeaseEventKind::GivenUp);
+    let begin = world.now();
+    let end = world.until("given up", given_up).await;
+    assert!(end - begin < seconds(120.0), "{:?}", end - begin);
+    let failures = fast_worker.stats.snapshot().processor_failures;
+    assert_eq!(failures, u64::from(DEFAULT_PROCESSOR_ATTEMPTS));
+    drop(late_worker);
     Ok(())
 }
 

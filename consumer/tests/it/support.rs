@@ -219,6 +219,13 @@ impl World {
         rows
     }
 
+    /// Removes a lease's row, as somebody might by hand.
+    pub(crate) async fn delete_lease(&self, shard: u32) {
+        let key = AttributeValue::S(ShardId::from_number(shard).to_string());
+        let delete = self.dynamodb().delete_item().table_name(APPLICATION);
+        delete.key("leaseKey", key).send().await.unwrap();
+    }
+
     /// The checkpoint of a shard, as the table has it.
     pub(crate) async fn checkpoint(&self, shard: u32) -> String {
         let rows = self.leases().await;
