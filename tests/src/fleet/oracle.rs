@@ -5,14 +5,14 @@
 //! | LOST | when a checkpoint reaches the table, every record up to it has been processed by somebody |
 //! | BACKWARDS | a checkpoint in the table never decreases |
 //! | FENCE | only the node that claimed a lease changes its checkpoint |
-//! | OVERLAP | a worker whose lease was taken a failover ago is handed no batch |
+//! | OVERLAP | a worker whose lease was taken is handed no batch a failover after its last write |
 //! | ORDER | first deliveries of a key follow the stored order; no child before its parents' end |
 //! | FALSE LOSS | a holder whose writes arrive is not told that it lost its lease |
 //! | ORPHAN | without faults, no shard with records to deliver is left without a reader for long |
 //! | STUCK | after the last fault everything stored is delivered in time |
-//! | OUTCOME | every record sent has exactly one outcome |
-//! | WRONG OK | what is acknowledged is stored where a stock KCL delivers it |
-//! | WRONG NO | what failed as certainly not written is not stored |
+//! | OUTCOME | every record sent has exactly one outcome, and fails only when its time is over |
+//! | WRONG OK | what is acknowledged is stored where its receipt says, and a stock KCL delivers it there |
+//! | WRONG NO | what certainly was not written, at all or a second time, is not stored |
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shardwise_env::{Env, Instant};
-use shardwise_producer::{DeliveryError, Receipt, Written};
+use shardwise_producer::{DeliveryError, DeliveryErrorKind, Receipt, Written};
 use shardwise_types::{HashKey, SequenceNumber, Shard, ShardId};
 
 use super::Outcome;
@@ -34,8 +34,9 @@ pub(super) type Id = (u64, u64);
 /// A holder that wrote to its lease within this time has not lost it by the clock.
 const SURELY_VALID: Duration = Duration::from_secs(5);
 
-/// A lease that another took this long ago has run out on any clock: the failover time.
-const SURELY_LOST: Duration = Duration::from_secs(10);
+/// A lease that was last written this long ago has run out on any clock: the failover time, on the
+/// slowest of them.
+const SURELY_LOST: Duration = Duration::from_millis(10_100);
 
 /// Without faults: one and a half failovers of 10 s and 2 s, and before that a call that hung when
 /// the trouble ended, until its own limit of 10 s.
@@ -66,7 +67,7 @@ pub(super) enum Checkpoint {
 struct Lease {
     row: Row,
     written: Instant,
-    /// The node that took it last, and when.
+    /// The node that took it last, and when the one before it wrote last.
     claimed: Option<(String, Instant)>,
     /// When the row was made with LATEST: what was stored before is not expected.
     latest_from: Option<Instant>,
@@ -103,13 +104,17 @@ struct Key {
 /// What is known of a user record.
 #[derive(Debug, Default)]
 struct Sent {
-    /// It is stored somewhere.
-    present: bool,
+    delivered: bool,
+    copies: Vec<Stored>,
+}
+
+/// Where a user record is stored.
+#[derive(Debug)]
+struct Stored {
+    shard: ShardId,
+    place: Place,
     /// A stock KCL delivers it.
     deliverable: bool,
-    delivered: bool,
-    /// Where its copies wait.
-    copies: Vec<(ShardId, Place)>,
 }
 
 #[derive(Debug)]
@@ -245,11 +250,13 @@ impl Oracle {
         let whole = members.iter().all(|(_, hash)| range.contains(*hash));
         for (sub, (id, hash)) in (0..).zip(members) {
             let sent = keys.entry(id.0).or_default().record(id.1);
-            sent.present = true;
-            sent.deliverable |= whole;
+            let place = (number.clone(), sub);
+            sent.copies.push(Stored {
+                shard: shard.clone(),
+                place: place.clone(),
+                deliverable: whole,
+            });
             if range.contains(*hash) && !sent.delivered {
-                let place = (number.clone(), sub);
-                sent.copies.push((shard.clone(), place.clone()));
                 known.waiting.insert(place, Waiting { id: *id, since });
             }
         }
@@ -278,7 +285,8 @@ impl Oracle {
         let claimed = match state.leases.get(shard) {
             _ if row.incarnation.is_none() => None,
             Some(lease) if lease.row.incarnation == row.incarnation => lease.claimed.clone(),
-            _ => Some((node.to_owned(), now)),
+            Some(lease) => Some((node.to_owned(), lease.written)),
+            None => Some((node.to_owned(), now)),
         };
         let claimer = claimed.as_ref().map(|(node, _)| node.clone());
         let lease = Lease {
@@ -288,15 +296,15 @@ impl Oracle {
             latest_from,
         };
         state.leases.insert(shard.clone(), lease);
-        if created || row.checkpoint == before.checkpoint {
-            return;
-        }
         if row.checkpoint < before.checkpoint {
             let text = format!(
                 "{shard}: {:?} after {:?}",
                 row.checkpoint, before.checkpoint
             );
             self.violation(&mut state, "BACKWARDS", &text);
+        }
+        if created || row.checkpoint == before.checkpoint {
+            return;
         }
         if before.incarnation.is_none()
             || before.incarnation != row.incarnation
@@ -369,9 +377,9 @@ impl Oracle {
             state.duplicates += 1;
             return;
         }
-        for (shard, place) in sent.copies.drain(..) {
-            if let Some(known) = shards.get_mut(&shard) {
-                known.waiting.remove(&place);
+        for copy in &sent.copies {
+            if let Some(known) = shards.get_mut(&copy.shard) {
+                known.waiting.remove(&copy.place);
             }
         }
         let rank = (depth, place);
@@ -408,15 +416,25 @@ impl Oracle {
         match outcome {
             Ok(receipt) => {
                 state.acknowledged += 1;
-                if !state.sent(id).is_some_and(|sent| sent.deliverable) {
-                    let text = format!("{id:?} lies in no record that a KCL delivers: {receipt:?}");
+                let copies = state.copies(id);
+                let copied = copies.len() > 1 && !receipt.maybe_duplicate;
+                if !copies.iter().any(|copy| copy.is_meant_by(&receipt)) {
+                    let text = format!("{id:?} is not where a KCL delivers it: {receipt:?}");
                     self.violation(&mut state, "WRONG OK", &text);
+                }
+                if copied {
+                    let text = format!("{id:?} is stored more than once: {receipt:?}");
+                    self.violation(&mut state, "WRONG NO", &text);
                 }
             }
             Err(error) => {
                 state.failed += 1;
                 if error.written() == Written::No {
                     state.surely_absent.push(id);
+                }
+                if error.kind() != DeliveryErrorKind::Expired {
+                    let text = format!("{id:?} fails before its time is over: {error:?}");
+                    self.violation(&mut state, "OUTCOME", &text);
                 }
             }
         }
@@ -496,7 +514,7 @@ impl Oracle {
             .surely_absent
             .iter()
             .copied()
-            .filter(|id| state.sent(*id).is_some_and(|sent| sent.present))
+            .filter(|id| !state.copies(*id).is_empty())
             .collect();
         if !present.is_empty() {
             self.violation(
@@ -545,9 +563,11 @@ impl State {
             .is_some_and(|lease| lease.row.checkpoint == Checkpoint::ShardEnd)
     }
 
-    fn sent(&self, id: Id) -> Option<&Sent> {
-        let number = usize::try_from(id.1).ok()?;
-        self.keys.get(&id.0)?.records.get(number)
+    /// Where a user record is stored.
+    fn copies(&self, (key, number): Id) -> &[Stored] {
+        let number = usize::try_from(number).unwrap();
+        let sent = self.keys.get(&key).and_then(|key| key.records.get(number));
+        sent.map_or(&[], |sent| &sent.copies)
     }
 
     /// Expected records of a shard, up to a place, that nobody has been handed.
@@ -577,6 +597,17 @@ impl State {
         Some(format!(
             "{shard}: {id:?} at {place:?} was not delivered, the checkpoint is {limit:?}"
         ))
+    }
+}
+
+impl Stored {
+    /// Whether a receipt names it rightly.
+    fn is_meant_by(&self, receipt: &Receipt) -> bool {
+        let (number, sub) = &self.place;
+        self.deliverable
+            && self.shard == receipt.shard_id
+            && *number == receipt.sequence_number
+            && *sub == receipt.sub_sequence_number
     }
 }
 

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::{AUTHORIZATION, Entry};
+use http::header::AUTHORIZATION;
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde_json::Value;
@@ -37,14 +37,17 @@ pub(super) struct Sight {
 pub(super) struct Witness {
     service: InProcess<MockService>,
     node: String,
+    /// Whether the node has credentials.
+    signs: bool,
     sight: Sight,
 }
 
 impl Witness {
-    pub(super) fn new(service: MockService, node: &str, sight: Sight) -> Self {
+    pub(super) fn new(service: MockService, node: &str, signs: bool, sight: Sight) -> Self {
         Self {
             service: InProcess::new(service),
             node: node.to_owned(),
+            signs,
             sight,
         }
     }
@@ -56,7 +59,11 @@ impl Transport for Witness {
         request: http::Request<Bytes>,
     ) -> BoxFuture<'_, Result<http::Response<Body>, TransportError>> {
         Box::pin(async move {
-            let request = with_claim(request);
+            let request = if self.signs {
+                request
+            } else {
+                with_claim(request)
+            };
             let target = request.headers()["x-amz-target"]
                 .to_str()
                 .unwrap()
@@ -87,10 +94,8 @@ fn with_claim(mut request: http::Request<Bytes>) -> http::Request<Bytes> {
          SignedHeaders=host, Signature=none",
     );
     const DATE: HeaderValue = HeaderValue::from_static("20260101T000000Z");
-    if let Entry::Vacant(authorization) = request.headers_mut().entry(AUTHORIZATION) {
-        authorization.insert(CLAIM);
-        request.headers_mut().insert("x-amz-date", DATE);
-    }
+    request.headers_mut().insert(AUTHORIZATION, CLAIM);
+    request.headers_mut().insert("x-amz-date", DATE);
     request
 }
 
