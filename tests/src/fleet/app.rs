@@ -17,7 +17,8 @@ use super::oracle::{Checkpoint, Id, Oracle, Place};
 pub(super) enum Style {
     /// A checkpoint after each batch.
     PerBatch,
-    /// A checkpoint after each record: most of them inside an aggregate.
+    /// A checkpoint after each record, most of them inside an aggregate. One call in twenty fails
+    /// half-way: either all of its records come again, or it panics and another processor goes on.
     PerRecord,
     /// A checkpoint after one batch in seven.
     Rarely,
@@ -113,10 +114,19 @@ impl App {
                 .sleep(Duration::from_millis(self.env.random_below(5_000)))
                 .await;
         }
-        let fails = self.style == Style::Failing && self.env.random_below(5) == 0;
+        let fails = match self.style {
+            Style::Failing => self.env.random_below(5) == 0,
+            Style::PerRecord => self.env.random_below(20) == 0,
+            _ => false,
+        };
         for index in 0..batch.records().len() {
             if fails && index == batch.records().len() / 2 {
-                return Err("as its style has it".into());
+                let why = "as its style has it";
+                if self.style == Style::PerRecord && self.calls.is_multiple_of(2) {
+                    // As a panic, but without a message on the screen.
+                    std::panic::resume_unwind(Box::new(why));
+                }
+                return Err(why.into());
             }
             let record = &batch.records()[index];
             let place: Place = (record.sequence_number.clone(), record.sub_sequence_number);

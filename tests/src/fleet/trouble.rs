@@ -25,6 +25,13 @@ const OPERATIONS: [&str; 9] = [
     "ListShards",
 ];
 
+/// What a read may meet that a second try does not cure.
+const REFUSALS: [&str; 3] = [
+    "ResourceNotFoundException",
+    "ExpiredIteratorException",
+    "AccessDeniedException",
+];
+
 impl World {
     /// Lets things happen for `duration`.
     pub(super) async fn trouble(&mut self, duration: Duration) {
@@ -34,7 +41,7 @@ impl World {
             self.env.sleep(pause.min(end - self.env.now())).await;
             self.wake_the_frozen();
             self.replace_the_dead();
-            match self.env.random_below(9) {
+            match self.env.random_below(10) {
                 0 => self.split().await,
                 1 => self.merge().await,
                 2 => self.kill(),
@@ -42,6 +49,7 @@ impl World {
                 4 => self.cut_off().await,
                 5 | 6 => self.fail(),
                 7 => self.storm().await,
+                8 => self.cut_off_from_leases().await,
                 _ if self.repeats_ids() => self.start_twin(),
                 _ => {}
             }
@@ -140,6 +148,22 @@ impl World {
         faults.cut_off(false);
     }
 
+    /// A worker that goes on reading while its leases run out.
+    async fn cut_off_from_leases(&self) {
+        let duration = Duration::from_millis(5_000 + self.env.random_below(25_000));
+        let number = self.pick_member();
+        self.note(&format!(
+            "cut worker {number} off from the lease table for {duration:?}"
+        ));
+        let faults = &self.members[&number].faults;
+        for operation in ["UpdateItem", "PutItem", "GetItem", "Scan"] {
+            faults.on(operation, usize::MAX, Fault::Refuse);
+        }
+        self.env.sleep(duration).await;
+        faults.clear();
+        faults.set_conditions(self.conditions());
+    }
+
     fn fail(&self) {
         let faults = [
             Fault::Throttle,
@@ -167,13 +191,10 @@ impl World {
             let rule = self.mock.on(Operation::PutRecords).times(times as u64);
             rule.fail_entries(EntryFault::Throttle, move |index| index % 2 == odd);
         }
-        if operation == "GetRecords" && self.pick(3) == 0 {
-            self.note(&format!("{name}: a read finds no stream"));
-            victim.on(
-                "GetRecords",
-                1,
-                Fault::Answer(400, "ResourceNotFoundException"),
-            );
+        if operation == "GetRecords" {
+            let refusal = REFUSALS[self.pick(REFUSALS.len())];
+            self.note(&format!("{name}: a read meets {refusal}"));
+            victim.on("GetRecords", 1, Fault::Answer(400, refusal));
         }
     }
 

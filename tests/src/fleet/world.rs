@@ -50,6 +50,7 @@ struct Character {
     pace_ms: u64,
     conditions: Conditions,
     style: Option<Style>,
+    record_ttl: Duration,
 }
 
 pub(super) struct World {
@@ -284,6 +285,7 @@ impl World {
         let (aws, faults) = self.aws(&node);
         self.producer_faults = faults;
         let producer = Producer::builder(&aws, self.stream.clone())
+            .record_ttl(self.character.record_ttl)
             .build()
             .unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -324,6 +326,8 @@ impl Character {
                 let index = usize::try_from(env.random_below(Style::ALL.len() as u64)).unwrap();
                 Style::ALL[index]
             }),
+            // Most records with a short life outlive no storm.
+            record_ttl: Duration::from_secs(if one_in(2) { 2 } else { 30 }),
         }
     }
 }
