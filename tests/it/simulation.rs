@@ -40,17 +40,3 @@ fn a_seed_replays_the_same_run() {
     }
     assert_ne!(play(1_000), play(1_001));
 }
-
-/// A late copy of a create made the row of a finished shard anew, right after it was deleted.
-#[test]
-fn a_lease_that_was_deleted_is_not_made_anew() {
-    let outcome = run(Setup::new(59, Duration::from_secs(14 * 60)));
-    assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
-}
-
-/// The end of a merge's second parent claimed the child anew, behind the back of the task that held it.
-#[test]
-fn a_merged_child_is_claimed_once() {
-    let outcome = run(Setup::new(74, Duration::from_secs(21 * 60)));
-    assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
-}

@@ -310,6 +310,31 @@ async fn a_storm_of_splits_and_merges_loses_and_repeats_nothing() -> TestResult 
     Ok(())
 }
 
+/// A copy of the request that created a lease may still be on its way when the shard is finished: behind
+/// the deletion of the row it would make it anew, at the beginning.
+#[tokio::test(start_paused = true)]
+async fn a_create_that_arrives_late_does_not_bring_a_finished_shard_back() -> TestResult {
+    let world = World::new(1);
+    let host = world.host("a");
+    let late = Fault::DeliverLate(seconds(200.0));
+    host.faults.on("PutItem", 1, late);
+    let worker = host.start();
+    let before = world.put_numbered("before-", 20).await;
+    world.until_processed(&before).await;
+    world.split(0).await;
+    let after = world.put_numbered("after-", 20).await;
+    world.until_processed(&after).await;
+    // Several comparisons of shards and leases, and the late copy.
+    world.sleep(seconds(250.0)).await;
+    assert_eq!(world.leases().await[&0]["checkpoint"], "SHARD_END");
+    assert_eq!(world.journal.records(|_| true).len(), 40, "nothing twice");
+    world.sleep(seconds(300.0)).await;
+    let left: Vec<u32> = world.leases().await.into_keys().collect();
+    assert_eq!(left, [1, 2], "the finished row goes at last");
+    worker.stop().await?;
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_dies_between_the_children_and_the_end_loses_nothing() -> TestResult {
     let world = World::new(1);
