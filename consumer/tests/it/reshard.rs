@@ -1,8 +1,10 @@
 //! Splits and merges: parents before children, nothing lost, no gap.
 
+use std::collections::BTreeSet;
+
 use shardwise_client::transport::Fault;
 use shardwise_consumer::{DEFAULT_PROCESSOR_ATTEMPTS, LeaseEventKind, ShardState};
-use shardwise_types::ShardId;
+use shardwise_types::{HashKey, ShardId};
 
 use crate::scribe::{Entry, Habits, What};
 use crate::support::{Host, Started, TestResult, World, seconds};
@@ -110,6 +112,43 @@ async fn the_child_of_a_merge_starts_within_a_second_of_the_parent_that_another_
         fast_worker.stop().await?;
         slow_worker.stop().await?;
     }
+    Ok(())
+}
+
+/// One worker has ended one parent, holds the child, and loses the other parent half-way.
+#[tokio::test(start_paused = true)]
+async fn the_loss_of_a_parent_is_not_its_end() -> TestResult {
+    let world = World::new(2);
+    let host = world.host("a");
+    let worker = host.start_with(host.builder(), Habits::slow(seconds(5.0)));
+    let keyed = |shard: usize| HashKey::new(u128::MAX / 2 * shard as u128 + 1);
+    let batches = 4;
+    for batch in 0..batches {
+        world
+            .put_keyed("late", &[&format!("late-{batch}")], keyed(1))
+            .await;
+        world.sleep(seconds(2.0)).await;
+    }
+    world.merge(0, 1).await;
+    let after = world.put_numbered("after-", 5).await;
+    world
+        .until("one parent is ended", || {
+            worker.holds() == BTreeSet::from([1, 2])
+        })
+        .await;
+    world.give_away_lease(1).await;
+    world
+        .until("the other is lost", || {
+            worker.holds() == BTreeSet::from([2])
+        })
+        .await;
+    world.sleep(seconds(8.0)).await;
+    let started = |entry: &Entry| entry.shard == 2 && matches!(entry.what, What::Started(_));
+    assert_eq!(world.journal.first(started), None);
+
+    world.until_processed(&after).await;
+    assert_parents_first(&world, &[(2, &[0, 1])]);
+    worker.stop().await?;
     Ok(())
 }
 

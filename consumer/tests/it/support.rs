@@ -226,6 +226,18 @@ impl World {
         delete.key("leaseKey", key).send().await.unwrap();
     }
 
+    /// Gives a lease to a worker that there is not.
+    pub(crate) async fn give_away_lease(&self, shard: u32) {
+        let key = AttributeValue::S(ShardId::from_number(shard).to_string());
+        let set = "SET leaseOwner = :nobody, incarnation = :nobody ADD leaseCounter :one";
+        let update = self.dynamodb().update_item().table_name(APPLICATION);
+        let update = update.key("leaseKey", key).update_expression(set);
+        let update =
+            update.expression_attribute_values(":nobody", AttributeValue::S("nobody".into()));
+        let update = update.expression_attribute_values(":one", AttributeValue::N("1".into()));
+        update.send().await.unwrap();
+    }
+
     /// The checkpoint of a shard, as the table has it.
     pub(crate) async fn checkpoint(&self, shard: u32) -> String {
         let rows = self.leases().await;

@@ -186,6 +186,24 @@ async fn no_hiccup_loses_a_lease() {
     }
 }
 
+/// Another worker counts from when the write arrived, which was before the answer did.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_takes_long_does_not_lengthen_the_lease() {
+    let bench = Bench::new().await;
+    let held = bench.worker("a").take(&free(0)).await.unwrap();
+    let slow = Fault::Delay(Duration::from_millis(200));
+    bench.env.sleep_until(held.renew_at()).await;
+    let asked = bench.env.now();
+    bench.meets("UpdateItem", slow, held.renew()).await.unwrap();
+    assert_eq!(bench.env.now(), asked + Duration::from_millis(200));
+    assert_eq!(held.valid_until(), asked + FAILOVER);
+
+    let asked = bench.env.now();
+    let checkpoint = held.checkpoint("7".parse().unwrap(), 1);
+    bench.meets("UpdateItem", slow, checkpoint).await.unwrap();
+    assert_eq!(held.valid_until(), asked + FAILOVER);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_child_is_mine_whatever_befalls_its_creation() {
     for fault in HICCUPS {
