@@ -77,8 +77,8 @@ impl AwsBuilder {
                 self.endpoints.insert(service, url);
             }
         }
-        self.use_fips = self.use_fips.or(config.use_fips());
-        self.use_dual_stack = self.use_dual_stack.or(config.use_dual_stack());
+        self.use_fips = self.use_fips.or_else(|| config.use_fips());
+        self.use_dual_stack = self.use_dual_stack.or_else(|| config.use_dual_stack());
         if self.provider.is_none() && !self.unsigned {
             self.provider = config.credentials_provider();
         }
