@@ -28,6 +28,13 @@
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Features
+//! None is on by default.
+//!
+//! - `aws-config`: `Aws::load` finds profiles, SSO, web identity and the roles of containers and
+//!   instances, as AWS's own tools do.
+//! - `aws-lc-rs`: the cryptography of TLS from AWS-LC in place of ring, a C build of minutes.
 
 mod aws;
 mod call;

@@ -60,6 +60,19 @@
 //! [`Position`] beside them. Enhanced fan-out: reading is by polling, with two megabytes a second
 //! for each shard. Skipping a record that cannot be processed: that is for the processor to decide.
 //!
+//! # Permissions
+//! `kinesis:ListShards`, `kinesis:GetShardIterator`, `kinesis:GetRecords` and
+//! `kinesis:DescribeStreamSummary` on the stream; `dynamodb:DescribeTable`, `dynamodb:CreateTable` (unless
+//! the table is there), `dynamodb:Scan`, `dynamodb:GetItem`, `dynamodb:PutItem`, `dynamodb:UpdateItem` and
+//! `dynamodb:DeleteItem` on the table that bears the application's name.
+//!
+//! # Features
+//! None is on by default.
+//!
+//! - `aws-config`: `Aws::load` finds profiles, SSO, web identity and the roles of containers and
+//!   instances, as AWS's own tools do.
+//! - `aws-lc-rs`: the cryptography of TLS from AWS-LC in place of ring, a C build of minutes.
+//!
 //! # How it works
 //! ```text
 //! Worker::run_until ─ coordinator: look at the table → take, start, stop      (one loop, owns all)

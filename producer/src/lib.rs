@@ -49,6 +49,13 @@
 //!
 //! `kinesis:PutRecords`; `kinesis:ListShards` and `kinesis:DescribeStreamSummary` for aggregation.
 //! Without the last two records travel one by one, which [`Stats::aggregation_off`] tells.
+//!
+//! # Features
+//! None is on by default.
+//!
+//! - `aws-config`: `Aws::load` finds profiles, SSO, web identity and the roles of containers and
+//!   instances, as AWS's own tools do.
+//! - `aws-lc-rs`: the cryptography of TLS from AWS-LC in place of ring, a C build of minutes.
 
 mod aggregate;
 mod barrier;
