@@ -10,7 +10,8 @@ use shardwise_consumer::{
 use shardwise_env::Env;
 use shardwise_types::ShardId;
 
-use super::oracle::{Checkpoint, Id, Oracle, Place};
+use super::facts::{Checkpoint, Id, Place};
+use super::oracle::Oracle;
 
 /// How an application goes about its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,10 @@
 //! - `app`: the application that the workers run, in the style that its seed draws.
 //! - `witness`: the transport at the service's door; it tells the oracle what the service did.
 //! - `oracle`: what is allowed; it judges each event when it happens.
+//! - `facts`: what the oracle knows of shards, leases and user records.
 
 mod app;
+mod facts;
 mod oracle;
 mod trouble;
 mod witness;

@@ -24,12 +24,7 @@ use shardwise_producer::{DeliveryError, DeliveryErrorKind, Receipt, Written};
 use shardwise_types::{HashKey, SequenceNumber, Shard, ShardId};
 
 use super::Outcome;
-
-/// Where a user record lies in its shard: number, place in the aggregate.
-pub(super) type Place = (SequenceNumber, u64);
-
-/// A user record: its key and its number among the records of that key.
-pub(super) type Id = (u64, u64);
+use super::facts::{Checkpoint, Id, Key, Known, Lease, Place, Row, Stored, Waiting};
 
 /// A holder that wrote to its lease within this time has not lost it by the clock.
 const SURELY_VALID: Duration = Duration::from_secs(5);
@@ -44,78 +39,6 @@ const ORPHAN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Events that are kept for the one who has to find the bug.
 const EVENTS_KEPT: usize = 40;
-
-/// A lease row as the table has it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Row {
-    pub(super) owner: Option<String>,
-    pub(super) incarnation: Option<String>,
-    pub(super) checkpoint: Checkpoint,
-}
-
-/// A checkpoint, in the table's order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Checkpoint {
-    #[default]
-    Beginning,
-    Latest,
-    At(SequenceNumber, u64),
-    ShardEnd,
-}
-
-#[derive(Debug)]
-struct Lease {
-    row: Row,
-    written: Instant,
-    /// The node that took it last, and when the one before it wrote last.
-    claimed: Option<(String, Instant)>,
-    /// When the row was made with LATEST: what was stored before is not expected.
-    latest_from: Option<Instant>,
-}
-
-/// A stored user record that nobody has been handed yet.
-#[derive(Debug)]
-struct Waiting {
-    id: Id,
-    since: Instant,
-}
-
-/// A shard of the stream.
-#[derive(Debug)]
-struct Known {
-    shard: Shard,
-    /// How many splits and merges lie above it.
-    depth: usize,
-    /// When somebody asked for its records last.
-    read: Instant,
-    /// What lies in it, in range, and has not been delivered from anywhere.
-    waiting: BTreeMap<Place, Waiting>,
-}
-
-/// The records of one key.
-#[derive(Debug, Default)]
-struct Key {
-    /// By their number.
-    records: Vec<Sent>,
-    /// The last first delivery: depth of its shard, place.
-    newest: Option<(usize, Place)>,
-}
-
-/// What is known of a user record.
-#[derive(Debug, Default)]
-struct Sent {
-    delivered: bool,
-    copies: Vec<Stored>,
-}
-
-/// Where a user record is stored.
-#[derive(Debug)]
-struct Stored {
-    shard: ShardId,
-    place: Place,
-    /// A stock KCL delivers it.
-    deliverable: bool,
-}
 
 #[derive(Debug)]
 struct State {
@@ -597,27 +520,5 @@ impl State {
         Some(format!(
             "{shard}: {id:?} at {place:?} was not delivered, the checkpoint is {limit:?}"
         ))
-    }
-}
-
-impl Stored {
-    /// Whether a receipt names it rightly.
-    fn is_meant_by(&self, receipt: &Receipt) -> bool {
-        let (number, sub) = &self.place;
-        self.deliverable
-            && self.shard == receipt.shard_id
-            && *number == receipt.sequence_number
-            && *sub == receipt.sub_sequence_number
-    }
-}
-
-impl Key {
-    /// The record with this number, which nothing may be known of yet.
-    fn record(&mut self, number: u64) -> &mut Sent {
-        let number = usize::try_from(number).unwrap();
-        if self.records.len() <= number {
-            self.records.resize_with(number + 1, Sent::default);
-        }
-        &mut self.records[number]
     }
 }

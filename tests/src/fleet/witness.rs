@@ -19,7 +19,8 @@ use shardwise_mock::MockService;
 use shardwise_types::{HashKey, ShardId, StreamName};
 
 use super::app;
-use super::oracle::{Checkpoint, Oracle, Row};
+use super::facts::{Checkpoint, Row};
+use super::oracle::Oracle;
 
 /// What all witnesses of a run share.
 #[derive(Debug, Clone)]
