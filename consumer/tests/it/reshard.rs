@@ -74,22 +74,29 @@ async fn the_child_of_a_merge_starts_after_both_parents_of_one_worker() -> TestR
     Ok(())
 }
 
+/// Two workers with a shard each, the second of which takes this long for a batch; and the records that
+/// were put three seconds ago.
+async fn with_a_slow_worker(world: &World, takes: f64) -> (Host, Started, Started, Vec<String>) {
+    let (fast, slow) = (world.host("fast"), world.host("slow"));
+    let fast_worker = fast.start();
+    let slow_worker = slow.start_with(slow.builder(), Habits::slow(seconds(takes)));
+    world
+        .until("one each", || {
+            fast_worker.holds().len() == 1 && slow_worker.holds().len() == 1
+        })
+        .await;
+    let before = world.put_numbered("before-", 20).await;
+    world.sleep(seconds(3.0)).await;
+    (fast, fast_worker, slow_worker, before)
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_child_of_a_merge_starts_within_a_second_of_the_parent_that_another_worker_reads()
 -> TestResult {
     // The other worker ends at any moment between two looks of the child's owner.
     for slow_for in [15.0, 15.3, 15.6, 15.9, 16.2] {
         let world = World::new(2);
-        let (fast, slow) = (world.host("fast"), world.host("slow"));
-        let fast_worker = fast.start();
-        let slow_worker = slow.start_with(slow.builder(), Habits::slow(seconds(slow_for)));
-        world
-            .until("one each", || {
-                fast_worker.holds().len() == 1 && slow_worker.holds().len() == 1
-            })
-            .await;
-        let before = world.put_numbered("before-", 20).await;
-        world.sleep(seconds(3.0)).await;
+        let (_fast, fast_worker, slow_worker, before) = with_a_slow_worker(&world, slow_for).await;
         world.merge(0, 1).await;
         let after = world.put_numbered("after-", 20).await;
         world.until_processed(&[before, after].concat()).await;
@@ -168,16 +175,7 @@ async fn merge_with_a_half_of(world: &World, late: u32) -> u32 {
 /// Two workers. The first has come to the end of its shard, which is given; the second takes this long
 /// for a batch of the shard whose child is the other parent.
 async fn with_a_late_worker(world: &World, takes: f64) -> (Host, Started, Started, u32) {
-    let (fast, late) = (world.host("fast"), world.host("late"));
-    let fast_worker = fast.start();
-    let late_worker = late.start_with(late.builder(), Habits::slow(seconds(takes)));
-    world
-        .until("one each", || {
-            fast_worker.holds().len() == 1 && late_worker.holds().len() == 1
-        })
-        .await;
-    world.put_numbered("before-", 20).await;
-    world.sleep(seconds(3.0)).await;
+    let (fast, fast_worker, late_worker, _) = with_a_slow_worker(world, takes).await;
     let its = *late_worker.holds().first().unwrap();
     let waiting = merge_with_a_half_of(world, its).await;
     world
