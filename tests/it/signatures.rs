@@ -2,13 +2,13 @@
 //! `aws-sigv4` and the official SDK have signed.
 
 use bytes::Bytes;
-use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use shardwise_client::credential_types::Credentials;
 use shardwise_client::transport::{Body, BoxFuture, InProcess, TransportError};
 use shardwise_client::{Aws, ErrorKind, PutRecordsEntry, ShardFilter, Transport};
 use shardwise_consumer::{Batch, BoxError, Checkpointer, InitialPosition, RecordProcessor, Worker};
 use shardwise_mock::{KeyPairs, Mock, MockService};
+use shardwise_tests::claim::with_claim;
 use shardwise_types::StreamName;
 use tokio::sync::mpsc;
 
@@ -87,6 +87,19 @@ async fn every_request_is_signed_truly_over_a_socket() {
     server.shutdown().await;
 }
 
+async fn is_refused_once(aws: &Aws, code: &str) {
+    let listing = aws
+        .kinesis()
+        .list_shards(&"orders".parse().unwrap(), ShardFilter::All)
+        .await;
+    let error = listing.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.attempts()),
+        (ErrorKind::AccessDenied, 1)
+    );
+    assert_eq!(error.code(), Some(code));
+}
+
 #[tokio::test]
 async fn a_wrong_secret_is_refused_and_not_tried_again() {
     let mock = Mock::builder()
@@ -97,16 +110,7 @@ async fn a_wrong_secret_is_refused_and_not_tried_again() {
         .credentials(credentials("another"))
         .build()
         .unwrap();
-    let listing = aws
-        .kinesis()
-        .list_shards(&"orders".parse().unwrap(), ShardFilter::All)
-        .await;
-    let error = listing.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.attempts()),
-        (ErrorKind::AccessDenied, 1)
-    );
-    assert_eq!(error.code(), Some("InvalidSignatureException"));
+    is_refused_once(&aws, "InvalidSignatureException").await;
 }
 
 /// An emulator that does not ask who calls; the mock, to whom this must be said for each call.
@@ -116,15 +120,11 @@ struct AsksNobody(InProcess<MockService>);
 impl Transport for AsksNobody {
     fn send(
         &self,
-        mut request: http::Request<Bytes>,
+        request: http::Request<Bytes>,
     ) -> BoxFuture<'_, Result<http::Response<Body>, TransportError>> {
-        let claim = "AWS4-HMAC-SHA256 Credential=id/20260101/us-east-1/kinesis/aws4_request, \
-                     SignedHeaders=host, Signature=none";
-        let headers = request.headers_mut();
-        let signed = headers.insert(AUTHORIZATION, HeaderValue::from_static(claim));
+        let signed = request.headers().get(AUTHORIZATION);
         assert_eq!(signed, None, "no request is signed");
-        headers.insert("x-amz-date", HeaderValue::from_static("20260101T000000Z"));
-        self.0.send(request)
+        self.0.send(with_claim(request))
     }
 }
 
@@ -147,14 +147,5 @@ async fn a_service_that_wants_a_signature_refuses_once_without() {
         .no_credentials()
         .build()
         .unwrap();
-    let listing = aws
-        .kinesis()
-        .list_shards(&"orders".parse().unwrap(), ShardFilter::All)
-        .await;
-    let error = listing.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.attempts()),
-        (ErrorKind::AccessDenied, 1)
-    );
-    assert_eq!(error.code(), Some("MissingAuthenticationTokenException"));
+    is_refused_once(&aws, "MissingAuthenticationTokenException").await;
 }

@@ -16,4 +16,5 @@
     reason = "whatever breaks an assumption of a simulator has to end it"
 )]
 
+pub mod claim;
 pub mod fleet;

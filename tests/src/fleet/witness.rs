@@ -7,8 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::HeaderValue;
-use http::header::AUTHORIZATION;
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde_json::Value;
@@ -21,6 +19,7 @@ use shardwise_types::{HashKey, ShardId, StreamName};
 use super::app;
 use super::facts::{Checkpoint, Row};
 use super::oracle::Oracle;
+use crate::claim::with_claim;
 
 /// What all witnesses of a run share.
 #[derive(Debug, Clone)]
@@ -85,19 +84,6 @@ impl Transport for Witness {
             Ok(http::Response::from_parts(parts, Body::full(answered)))
         })
     }
-}
-
-/// What a caller without credentials does not say and the mock must hear: whose call it is. Nobody
-/// verifies it.
-fn with_claim(mut request: http::Request<Bytes>) -> http::Request<Bytes> {
-    const CLAIM: HeaderValue = HeaderValue::from_static(
-        "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/kinesis/aws4_request, \
-         SignedHeaders=host, Signature=none",
-    );
-    const DATE: HeaderValue = HeaderValue::from_static("20260101T000000Z");
-    request.headers_mut().insert(AUTHORIZATION, CLAIM);
-    request.headers_mut().insert("x-amz-date", DATE);
-    request
 }
 
 impl Sight {
