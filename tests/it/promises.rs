@@ -1,6 +1,6 @@
-//! SEMANTICS.md names a test for each promise: the tests must be there.
+//! SEMANTICS.md names a test for each promise, as `file::test`: the file must have that test.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,46 +11,47 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-/// The names of all functions in the Rust files below `folder`.
-fn functions(folder: &Path, names: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() {
-            if name != "target" && !name.starts_with('.') {
-                functions(&path, names);
+/// The names of a file's functions that bear `#[test]` or `#[tokio::test]`; those within
+/// `proptest!` bear the former.
+fn tests(text: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut is_test = false;
+    for line in text.lines().map(str::trim_start) {
+        is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+        let function = line.strip_prefix("async ").unwrap_or(line);
+        if let Some(rest) = function.strip_prefix("fn ") {
+            let name = rest.split(['(', '<']).next().unwrap_or_default();
+            if std::mem::take(&mut is_test) {
+                names.push(name);
             }
-        } else if name.ends_with(".rs") {
-            let text = fs::read_to_string(&path).unwrap();
-            let after_fn = text.split("fn ").skip(1);
-            names.extend(after_fn.filter_map(|rest| {
-                let (name, _) = rest.split_once('(')?;
-                Some(name.to_owned())
-            }));
         }
     }
+    names
 }
 
 #[test]
 fn every_promise_names_tests_that_exist() {
-    let mut names = BTreeSet::new();
-    functions(&root(), &mut names);
     let semantics = fs::read_to_string(root().join("SEMANTICS.md")).unwrap();
     let promises: Vec<&str> = semantics
         .lines()
         .filter(|line| line.starts_with("| ") && !line.starts_with("| promise"))
         .collect();
-    assert!(
-        promises.len() > 40,
-        "only {} promises were found",
-        promises.len()
-    );
+    let count = promises.len();
+    assert!(count > 40, "only {count} promises were found");
+    let mut texts: BTreeMap<&str, String> = BTreeMap::new();
     for promise in promises {
-        let tests = promise.trim_end_matches('|').rsplit('|').next().unwrap();
-        let tests: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
-        assert!(!tests.is_empty(), "no test is named: {promise}");
-        for test in tests {
-            assert!(names.contains(test), "there is no test {test}: {promise}");
+        let column = promise.trim_end_matches('|').rsplit(" | ").next().unwrap();
+        let named: Vec<&str> = column.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "no test is named: {promise}");
+        for name in named {
+            let (file, test) = name
+                .split_once("::")
+                .unwrap_or_else(|| panic!("{name} is no file::test: {promise}"));
+            let text = texts.entry(file).or_insert_with(|| {
+                fs::read_to_string(root().join(file))
+                    .unwrap_or_else(|error| panic!("{file}: {error}: {promise}"))
+            });
+            assert!(tests(text).contains(&test), "no test {name}: {promise}");
         }
     }
 }
