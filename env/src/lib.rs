@@ -61,8 +61,6 @@ struct Inner {
     rng: Mutex<SmallRng>,
     /// What a simulated node needs to be frozen and killed; absent in production.
     fate: Option<Arc<simulation::Fate>>,
-    #[cfg(feature = "planted-mistakes")]
-    planted: Option<String>,
 }
 
 /// The time given to [`Env::timeout`] ran out.
@@ -114,8 +112,6 @@ impl Env {
             clock,
             rng: Mutex::new(rng),
             fate: None,
-            #[cfg(feature = "planted-mistakes")]
-            planted: None,
         }))
     }
 
@@ -124,8 +120,6 @@ impl Env {
             clock,
             rng: Mutex::new(SmallRng::seed_from_u64(seed)),
             fate: Some(fate),
-            #[cfg(feature = "planted-mistakes")]
-            planted: None,
         }))
     }
 
@@ -184,24 +178,6 @@ impl Env {
         F::Output: Send + 'static,
     {
         task::spawn(self.0.fate.clone(), future)
-    }
-
-    /// Whether this mistake was planted in the node, for a simulation that has to find it.
-    ///
-    /// A place that asks is where a protocol rule is kept; what it does if the answer is yes is the
-    /// mistake. Always `false` without the feature `planted-mistakes`, which only the workspace's
-    /// tests turn on.
-    #[inline]
-    #[must_use]
-    pub fn planted(&self, mistake: &str) -> bool {
-        #[cfg(feature = "planted-mistakes")]
-        let is_planted = self.0.planted.as_deref() == Some(mistake);
-        #[cfg(not(feature = "planted-mistakes"))]
-        let is_planted = {
-            let _ = mistake;
-            false
-        };
-        is_planted
     }
 
     /// 64 random bits.

@@ -142,19 +142,6 @@ impl Node {
     }
 }
 
-#[cfg(feature = "planted-mistakes")]
-impl Node {
-    /// The node as it was, with a mistake planted in it: [`Env::planted`] answers yes to this name.
-    /// To be called before the node's [`Env`] is used.
-    #[must_use]
-    pub fn with_mistake(mut self, mistake: Option<&str>) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.env.0) {
-            inner.planted = mistake.map(ToOwned::to_owned);
-        }
-        self
-    }
-}
-
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node")

@@ -241,7 +241,6 @@ impl Engine {
     fn on_fate(&mut self, mut parcel: Parcel, fate: Fate, now: Instant) {
         match fate {
             Fate::Landed(landing) => self.on_landed(parcel, landing, now),
-            Fate::Retry(..) if self.shared.env.planted("a failed entry is forgotten") => {}
             Fate::Retry(cause, written) => {
                 parcel.cause = Some(cause);
                 parcel.written = parcel.written.max(written);
@@ -271,9 +270,6 @@ impl Engine {
             .is_some_and(|target| self.routing.serves(target));
         match judge(&parcel, &landing, self.stream.map()) {
             Judgement::Fits => self.settlement.stored(&parcel, landing),
-            _ if self.shared.env.planted("a wrong shard does for a member") => {
-                self.settlement.stored(&parcel, landing);
-            }
             // The map knows better by now than when the parcel was packed.
             Judgement::WrongShard if !believed => {
                 self.on_wrong_shard(Stray { parcel, landing }, now);

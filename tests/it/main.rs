@@ -16,4 +16,3 @@ mod remote_calls;
 mod signatures;
 mod simulation;
 mod sockets;
-mod teeth;

@@ -10,7 +10,7 @@ use shardwise_client::ChildShard;
 use shardwise_env::Instant;
 use shardwise_types::{SequenceNumber, ShardId};
 
-use super::decide::{Answer, Intent, Loss};
+use super::decide::{Intent, Loss};
 use super::holder::{HoldError, Holder, Progress};
 use super::lease::{Checkpoint, Lease};
 use super::store::{StoreError, StoreErrorKind};
@@ -66,9 +66,7 @@ impl Held {
     /// Whether the lease is certainly mine at this time. To be asked before every fetch and every
     /// batch.
     pub(crate) fn is_valid(&self, now: Instant) -> bool {
-        let holder = self.holder();
-        let unchecked = self.table.env().planted("validity is not checked");
-        holder.is_valid(now) || (unchecked && holder.loss().is_none())
+        self.holder().is_valid(now)
     }
 
     /// When the lease ends unless a write succeeds before.
@@ -204,18 +202,12 @@ impl Held {
             let Some(write) = self.holder().begin(intent, sent)? else {
                 return Ok(());
             };
-            let write = self.table.mistaken(write, intent).await;
-            let mut answer = self
+            let answer = self
                 .table
                 .store()
                 .write(&write)
                 .await
                 .map_err(HoldError::Unavailable)?;
-            if self.table.env().planted("a lost answer is a loss")
-                && matches!(answer, Answer::Refused(_))
-            {
-                answer = Answer::Refused(None);
-            }
             if self.holder().settle(intent, sent, answer)? == Progress::Done {
                 return Ok(());
             }

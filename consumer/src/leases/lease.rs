@@ -96,13 +96,9 @@ pub(crate) struct Me {
 impl Me {
     /// A worker of this name with an incarnation that nobody else has.
     pub(crate) fn new(worker_id: WorkerId, env: &Env) -> Self {
-        let mut incarnation = Incarnation::random(env);
-        if env.planted("a worker id is enough") {
-            incarnation = Incarnation(worker_id.as_str().into());
-        }
         Self {
             worker_id,
-            incarnation,
+            incarnation: Incarnation::random(env),
         }
     }
 }

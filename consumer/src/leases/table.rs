@@ -7,7 +7,7 @@ use shardwise_client::ChildShard;
 use shardwise_env::{Env, Instant};
 use shardwise_types::ShardId;
 
-use super::decide::{self, Intent, Loss, Verdict, Write};
+use super::decide::{self, Intent, Loss, Verdict};
 use super::held::Held;
 use super::holder::{HoldError, Timing};
 use super::lease::{Checkpoint, Lease, Me};
@@ -138,9 +138,6 @@ impl LeaseTable {
     /// # Errors
     /// As the store gives them; also for a row that cannot be understood.
     pub(crate) async fn is_done(&self, parent: &ShardId) -> Result<bool, StoreError> {
-        if self.env().planted("a child does not wait") {
-            return Ok(true);
-        }
         let row = self.store().read(parent).await?;
         Ok(may_start([row.as_ref()]))
     }
@@ -154,20 +151,6 @@ impl LeaseTable {
             }
         }
         Ok(true)
-    }
-
-    /// The write as it is, or without its fence if that mistake was planted.
-    pub(super) async fn mistaken(&self, mut write: Write, intent: &Intent) -> Write {
-        if self.env().planted("a checkpoint is not conditional")
-            && matches!(intent, Intent::Checkpoint(_))
-            && let Write::Update {
-                shard_id, counter, ..
-            } = &mut write
-            && let Ok(Some(row)) = self.store().read(shard_id).await
-        {
-            *counter = row.counter;
-        }
-        write
     }
 
     /// When a `LATEST` that is made now begins: the service's time, less a margin.

@@ -272,9 +272,6 @@ impl Fetcher {
     /// A read says that there is no such shard or stream: that is not the shard's end.
     async fn not_found(&mut self, sent: Instant) -> Option<Fetched> {
         self.stats.count(|stats| stats.read_failures += 1);
-        if self.env.planted("not found is the end") {
-            return Some(Fetched::Ended(Vec::new()));
-        }
         match self.fate().await {
             Ok(Fate::StreamGone) => Some(Fetched::StreamDeleted),
             Ok(Fate::Absent(children)) => self.absent(sent, children),

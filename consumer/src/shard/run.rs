@@ -223,14 +223,6 @@ impl<P: RecordProcessor> Run<P> {
             self.start_of_reading(),
         );
         let mut after = self.checkpointed();
-        if self
-            .parts
-            .env
-            .planted("a resume skips the rest of an aggregate")
-            && let Some(after) = &mut after
-        {
-            after.sub_sequence_number = u64::MAX;
-        }
         let fetching = self.parts.env.spawn(fetcher.run(answers));
         loop {
             let next = tokio::select! {
@@ -295,9 +287,6 @@ impl<P: RecordProcessor> Run<P> {
                 }
                 return Ok(Delivered::Accepted);
             };
-            if self.parts.env.planted("a failing batch is skipped") {
-                return Ok(Delivered::Accepted);
-            }
             self.failed(&error, Place::Batch(batch.end().clone()))
                 .await?;
             if !self.calls.is_started() {
@@ -457,9 +446,6 @@ impl<P: RecordProcessor> Run<P> {
             Checkpoint::At {
                 sequence_number, ..
             } => ReadFrom::At(sequence_number),
-            Checkpoint::Latest if self.parts.env.planted("latest is not durable") => {
-                ReadFrom::Latest
-            }
             Checkpoint::Latest => lease
                 .started_at()
                 .map_or(ReadFrom::Latest, ReadFrom::AtTimestamp),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use shardwise_tests::fleet::{MISTAKES, Outcome, Setup, Store, run};
+use shardwise_tests::fleet::{Outcome, Setup, Store, run};
 
 /// Prints a line; ends the program if nobody reads any more.
 macro_rules! say {
@@ -37,9 +37,6 @@ struct Args {
     /// The first seed
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Plant this mistake; any other word lists them
-    #[arg(long)]
-    bug: Option<String>,
     /// Keep the leases in memory and sign nothing: five times as fast, and less is witnessed
     #[arg(long)]
     memory: bool,
@@ -63,16 +60,6 @@ struct Sums {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let mistake = match args.bug.as_deref() {
-        None => None,
-        Some(name) => match MISTAKES.iter().find(|mistake| **mistake == name) {
-            Some(mistake) => Some(*mistake),
-            None => {
-                say!("--bug takes one of:\n  {}", MISTAKES.join("\n  "));
-                return ExitCode::from(2);
-            }
-        },
-    };
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let bar = ProgressBar::new(args.seeds);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {eta} left") {
@@ -90,7 +77,6 @@ fn main() -> ExitCode {
                         break;
                     }
                     let mut setup = Setup::new(seed, Duration::from_secs(60 * args.minutes));
-                    setup.mistake = mistake;
                     if args.memory {
                         setup.store = Store::Memory;
                     }

@@ -28,8 +28,6 @@ pub struct Setup {
     pub seed: u64,
     /// How long there is trouble; afterwards everything must settle.
     pub trouble: Duration,
-    /// A mistake that is planted in every node: one of [`MISTAKES`].
-    pub mistake: Option<&'static str>,
     /// Where the leases are.
     pub store: Store,
 }
@@ -53,27 +51,10 @@ impl Setup {
         Self {
             seed,
             trouble,
-            mistake: None,
             store: Store::default(),
         }
     }
 }
-
-/// The mistakes that can be planted in the code, to see whether the oracles find them.
-pub const MISTAKES: [&str; 12] = [
-    "a checkpoint is not conditional",
-    "a child does not wait",
-    "a failed entry is forgotten",
-    "a wrong shard does for a member",
-    "a resume skips the rest of an aggregate",
-    "a failing batch is skipped",
-    "a take does not move the counter",
-    "validity is not checked",
-    "a lost answer is a loss",
-    "latest is not durable",
-    "not found is the end",
-    "a worker id is enough",
-];
 
 /// What came of it.
 #[derive(Debug, Clone, Default)]

@@ -55,7 +55,6 @@ struct Character {
 
 pub(super) struct World {
     simulation: Simulation,
-    mistake: Option<&'static str>,
     /// The leases, if they are not in DynamoDB.
     leases: Option<MemoryLeaseStore>,
     pub(super) mock: Mock,
@@ -77,12 +76,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new(setup: Setup) -> Self {
-        let Setup {
-            seed,
-            mistake,
-            store,
-            ..
-        } = setup;
+        let Setup { seed, store, .. } = setup;
         let simulation = Simulation::new(seed);
         let env = simulation.node("world", 1.0).env();
         let network = simulation.node("network", 1.0).env();
@@ -113,7 +107,6 @@ impl World {
             born: 0,
             frozen: BTreeMap::new(),
             simulation,
-            mistake,
             leases: (store == Store::Memory).then(MemoryLeaseStore::new),
             network,
             mock,
@@ -206,10 +199,7 @@ impl World {
         let number = self.born;
         self.born += 1;
         let rate = 0.995 + self.env.random_f64() * 0.01;
-        let node = self
-            .simulation
-            .node(&format!("worker-{number}"), rate)
-            .with_mistake(self.mistake);
+        let node = self.simulation.node(&format!("worker-{number}"), rate);
         let skew = i64::try_from(self.env.random_below(120_000)).unwrap() - 60_000;
         node.set_wall_offset_ms(skew);
         let id = id.unwrap_or_else(|| format!("worker-{number}").parse().unwrap());
@@ -278,10 +268,7 @@ impl World {
     }
 
     fn start_producer(&mut self) {
-        let node = self
-            .simulation
-            .node("producer", 1.0)
-            .with_mistake(self.mistake);
+        let node = self.simulation.node("producer", 1.0);
         let (aws, faults) = self.aws(&node);
         self.producer_faults = faults;
         let producer = Producer::builder(&aws, self.stream.clone())

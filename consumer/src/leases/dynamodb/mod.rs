@@ -139,14 +139,7 @@ impl DynamoDbStore {
         counter: u64,
         changes: &[Change],
     ) -> Result<Answer, StoreError> {
-        let mut update = Update::new(counter, changes);
-        if self.env.planted("a take does not move the counter")
-            && changes
-                .iter()
-                .any(|change| matches!(change, Change::Owner(Some(_))))
-        {
-            update = update.without_fence(counter);
-        }
+        let update = Update::new(counter, changes);
         let result = self
             .client
             .update_item()

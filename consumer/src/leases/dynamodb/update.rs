@@ -32,13 +32,6 @@ impl Update {
         update
     }
 
-    /// For a planted mistake: the counter stays as it is.
-    pub(super) fn without_fence(mut self, counter: u64) -> Self {
-        self.values
-            .insert(format!(":{}", attribute::COUNTER), number(counter));
-        self
-    }
-
     pub(super) fn condition(&self) -> String {
         format!("{} = {SEEN}", attribute::COUNTER)
     }
