@@ -1,43 +1,10 @@
 //! Names that a consumer application gives: its own, and those of its workers.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::stream::check_name;
+use crate::text::{check_name, text_newtype};
 use crate::{Invalid, limits};
-
-/// The text-like traits of a newtype that has `as_str` and `FromStr`.
-macro_rules! text_newtype {
-    ($name:ident) => {
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(self.as_str(), f)
-            }
-        }
-
-        impl AsRef<str> for $name {
-            fn as_ref(&self) -> &str {
-                self.as_str()
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = Invalid;
-
-            fn try_from(text: String) -> Result<Self, Invalid> {
-                text.parse()
-            }
-        }
-    };
-}
-pub(crate) use text_newtype;
 
 /// The name of a consumer application.
 ///

@@ -15,14 +15,19 @@
 //! ```
 
 mod application;
+mod cause;
+mod config_error;
 mod invalid;
 mod key;
 pub mod limits;
 mod sequence;
 mod shard;
 mod stream;
+mod text;
 
 pub use application::{ApplicationName, WorkerId};
+pub use cause::with_causes;
+pub use config_error::{ConfigError, ConfigErrorKind};
 pub use invalid::Invalid;
 pub use key::{HashKey, HashKeyRange, PartitionKey};
 pub use sequence::SequenceNumber;

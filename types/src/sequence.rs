@@ -1,12 +1,11 @@
 //! Sequence numbers: decimal text, ordered as numbers.
 
 use std::cmp::Ordering;
-use std::fmt;
 use std::str::FromStr;
 
 use bytestring::ByteString;
 
-use crate::application::text_newtype;
+use crate::text::text_newtype;
 use crate::{Invalid, limits};
 
 /// The sequence number of a record: a decimal number of up to 129 digits, too large for `u128`.

@@ -1,10 +1,9 @@
 //! A shard, its id and its place in the stream's history.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::application::text_newtype;
+use crate::text::{check_name, text_newtype};
 use crate::{HashKeyRange, Invalid, SequenceNumber, limits};
 
 /// The id of a shard: 1 to 128 letters, digits, `_`, `.` and `-`, in practice
@@ -44,7 +43,7 @@ impl FromStr for ShardId {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        crate::stream::check_name("shard id", text, 1, limits::SHARD_ID_MAX_CHARS)?;
+        check_name("shard id", text, 1, limits::SHARD_ID_MAX_CHARS)?;
         Ok(Self(text.into()))
     }
 }

@@ -1,9 +1,9 @@
 //! How a stream is named.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::text::{check_name, text_newtype};
 use crate::{Invalid, limits};
 
 /// The name of a stream: 1 to 128 letters, digits, `_`, `.` and `-`.
@@ -29,7 +29,7 @@ impl FromStr for StreamName {
     }
 }
 
-crate::application::text_newtype!(StreamName);
+text_newtype!(StreamName);
 
 /// The Amazon Resource Name of a stream:
 /// `arn:PARTITION:kinesis:REGION:ACCOUNT:stream/NAME`.
@@ -111,40 +111,7 @@ impl FromStr for StreamArn {
     }
 }
 
-crate::application::text_newtype!(StreamArn);
-
-/// The rule that stream, application and table names share.
-pub(crate) fn check_name(
-    what: &'static str,
-    text: &str,
-    min: usize,
-    max: usize,
-) -> Result<(), Invalid> {
-    if text.is_empty() {
-        return Err(Invalid::new(what, text, "it is empty"));
-    }
-    if !text
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-    {
-        return Err(Invalid::new(
-            what,
-            text,
-            "only letters, digits, '_', '.' and '-' are allowed",
-        ));
-    }
-    if text.len() < min || text.len() > max {
-        return Err(Invalid::new(
-            what,
-            text,
-            format!(
-                "it has {} characters, {min} to {max} are allowed",
-                text.len()
-            ),
-        ));
-    }
-    Ok(())
-}
+text_newtype!(StreamArn);
 
 #[cfg(test)]
 mod tests {
