@@ -32,13 +32,14 @@
 //! ```
 
 mod clock;
+mod lock;
 mod manual;
 mod simulation;
 mod task;
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use rand::rngs::SmallRng;
@@ -46,6 +47,7 @@ use rand::{RngCore as _, SeedableRng as _};
 pub use tokio::time::Instant;
 
 use crate::clock::Clock;
+pub use crate::lock::lock;
 pub use crate::manual::ManualClock;
 pub use crate::simulation::{Node, Simulation};
 pub use crate::task::{Task, TaskError};
@@ -210,7 +212,7 @@ impl Env {
     }
 
     fn rng(&self) -> MutexGuard<'_, SmallRng> {
-        self.0.rng.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.rng)
     }
 }
 

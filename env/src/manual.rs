@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::Env;
 use crate::clock::Clock;
+use crate::lock::lock;
 
 /// Moves the time of an [`Env`] that has a timer queue of its own.
 ///
@@ -133,7 +134,7 @@ impl Timers {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

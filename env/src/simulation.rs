@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::Env;
 use crate::clock::{Clock, SimulatedClock};
+use crate::lock::lock;
 
 /// 2026-01-01T00:00:00Z: where the wall clock of every simulation begins.
 const EPOCH_SECONDS: u64 = 1_767_225_600;
@@ -191,7 +192,7 @@ impl Fate {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
