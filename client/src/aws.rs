@@ -15,13 +15,14 @@ use bytes::Bytes;
 use http::Uri;
 use http_body_util::Full;
 use shardwise_env::Env;
+use shardwise_types::{ConfigError, ConfigErrorKind};
 
 use crate::call::Skew;
 use crate::credentials::Cached;
 use crate::encoding::{Choice, Encoding};
 use crate::endpoint::{self, Service, Variant};
 use crate::environment;
-use crate::error::{BoxError, ConfigError, ConfigErrorKind};
+use crate::error::BoxError;
 use crate::kinesis::Kinesis;
 use crate::retry::Budget;
 use crate::transport::{Http, InProcess, Transport};

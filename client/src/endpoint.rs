@@ -1,8 +1,7 @@
 //! Where the services are.
 
 use http::Uri;
-
-use crate::error::{ConfigError, ConfigErrorKind};
+use shardwise_types::{ConfigError, ConfigErrorKind};
 
 /// A service of AWS that Shardwise calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,10 +3,10 @@
 //! <https://docs.aws.amazon.com/sdkref/latest/guide/environment-variables.html>
 
 use aws_credential_types::Credentials;
+use shardwise_types::{ConfigError, ConfigErrorKind};
 
 use crate::aws::AwsBuilder;
 use crate::endpoint::Service;
-use crate::error::{ConfigError, ConfigErrorKind};
 
 /// Applies the variables to a builder. An empty variable counts as absent, as in AWS's own tools.
 pub(crate) fn apply(

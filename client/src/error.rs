@@ -1,4 +1,5 @@
-//! What can go wrong: before a call ([`ConfigError`]) and in one ([`Error`]).
+//! What can go wrong in a call. What can go wrong before one is a
+//! [`ConfigError`](shardwise_types::ConfigError).
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -240,54 +241,5 @@ impl ErrorKind {
             Self::Credentials => "no credentials could be had",
             Self::Other => "the service answered with an error",
         }
-    }
-}
-
-/// A setting that is missing or wrong, found before any I/O.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct ConfigError {
-    kind: ConfigErrorKind,
-    message: String,
-    #[source]
-    source: Option<BoxError>,
-}
-
-/// Which setting a [`ConfigError`] is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum ConfigErrorKind {
-    /// No region was given.
-    MissingRegion,
-    /// No credentials were given.
-    MissingCredentials,
-    /// An endpoint is not an `http` or `https` URL of a host.
-    InvalidEndpoint,
-    /// `AWS_PROFILE` is set, which needs a provider that reads profile files.
-    ProfileUnsupported,
-    /// The certificate bundle of `AWS_CA_BUNDLE` cannot be read.
-    InvalidCaBundle,
-    /// TLS could not be set up.
-    Tls,
-}
-
-impl ConfigError {
-    pub(crate) fn new(kind: ConfigErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            source: None,
-        }
-    }
-
-    pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.source = Some(source.into());
-        self
-    }
-
-    /// Which setting it is about.
-    #[must_use]
-    pub fn kind(&self) -> ConfigErrorKind {
-        self.kind
     }
 }

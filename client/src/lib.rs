@@ -52,11 +52,12 @@ pub mod transport;
 
 pub use aws_credential_types as credential_types;
 pub use shardwise_env::Env;
+pub use shardwise_types::{ConfigError, ConfigErrorKind};
 
 pub use crate::aws::{Aws, AwsBuilder, Timeouts};
 pub use crate::encoding::Encoding;
 pub use crate::endpoint::Service;
-pub use crate::error::{ConfigError, ConfigErrorKind, Error, ErrorKind, Written};
+pub use crate::error::{Error, ErrorKind, Written};
 pub use crate::kinesis::{
     ChildShard, GetRecordsOutput, IteratorPosition, Kinesis, PutFailure, PutRecordsEntry,
     PutSuccess, Record, ShardFilter, ShardIterator, StreamStatus, StreamSummary,

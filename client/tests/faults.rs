@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use shardwise_client::transport::{Fault, Faults, Faulty, InProcess};
+use shardwise_client::transport::{Faults, Faulty, InProcess, TransportFault};
 use shardwise_client::{
     Aws, Error, ErrorKind, IteratorPosition, Kinesis, PutRecordsEntry, ShardFilter, ShardIterator,
     Written,
@@ -91,7 +91,7 @@ impl World {
     }
 
     /// Calls the operation once, with `fault` in the way the first `times` times.
-    async fn call(&self, op: Op, times: usize, fault: Fault) -> Result<(), Error> {
+    async fn call(&self, op: Op, times: usize, fault: TransportFault) -> Result<(), Error> {
         let (kinesis, stream) = (&self.kinesis, &self.stream);
         let (first, second) = (ShardId::from_number(0), ShardId::from_number(1));
         let entry = PutRecordsEntry::new("key".parse().unwrap(), "data".into());
@@ -180,7 +180,7 @@ impl World {
 #[tokio::test(start_paused = true)]
 async fn what_the_service_never_saw_is_tried_again_for_every_operation() {
     for op in ALL {
-        for fault in [Fault::Throttle, Fault::Refuse] {
+        for fault in [TransportFault::Throttle, TransportFault::Refuse] {
             let world = World::new().await;
             world.call(op, 1, fault).await.unwrap_or_else(|error| {
                 panic!("{op} after {fault:?}: {error}");
@@ -195,11 +195,11 @@ async fn what_the_service_never_saw_is_tried_again_for_every_operation() {
 #[tokio::test(start_paused = true)]
 async fn a_lost_or_failed_answer_is_tried_again_unless_it_was_a_change() {
     let faults = [
-        (Fault::InternalFailure, ErrorKind::Service),
-        (Fault::LoseRequest, ErrorKind::Transport),
-        (Fault::LoseResponse, ErrorKind::Transport),
-        (Fault::HangBefore, ErrorKind::Timeout),
-        (Fault::HangAfter, ErrorKind::Timeout),
+        (TransportFault::InternalFailure, ErrorKind::Service),
+        (TransportFault::LoseRequest, ErrorKind::Transport),
+        (TransportFault::LoseResponse, ErrorKind::Transport),
+        (TransportFault::HangBefore, ErrorKind::Timeout),
+        (TransportFault::HangAfter, ErrorKind::Timeout),
     ];
     for op in ALL {
         for (fault, kind) in faults {
@@ -210,13 +210,19 @@ async fn a_lost_or_failed_answer_is_tried_again_unless_it_was_a_change() {
                 assert_eq!(error.kind(), kind, "{op} after {fault:?}");
                 assert_eq!(error.written(), Written::Unknown, "{op} after {fault:?}");
                 assert_eq!(error.attempts(), 1, "{op} after {fault:?}");
-                let happened = matches!(fault, Fault::LoseResponse | Fault::HangAfter);
+                let happened = matches!(
+                    fault,
+                    TransportFault::LoseResponse | TransportFault::HangAfter
+                );
                 assert_eq!(world.changed(op).await, happened, "{op} after {fault:?}");
             } else {
                 result.unwrap_or_else(|error| panic!("{op} after {fault:?}: {error}"));
             }
             if puts(op) {
-                let twice = matches!(fault, Fault::LoseResponse | Fault::HangAfter);
+                let twice = matches!(
+                    fault,
+                    TransportFault::LoseResponse | TransportFault::HangAfter
+                );
                 let expected = if twice { 2 } else { 1 };
                 assert_eq!(world.stored().await, expected, "{op} after {fault:?}");
             }
@@ -229,7 +235,7 @@ async fn a_truncated_answer_is_read_again() {
     for op in ALL.into_iter().filter(|op| !changes_a_stream(*op)) {
         let world = World::new().await;
         world
-            .call(op, 1, Fault::TruncateBody)
+            .call(op, 1, TransportFault::TruncateBody)
             .await
             .unwrap_or_else(|error| panic!("{op}: {error}"));
     }
@@ -242,7 +248,7 @@ async fn a_slow_answer_within_the_limit_is_waited_for() {
         let begin = world.env.now();
         let before = world.mock.calls(op);
         world
-            .call(op, 1, Fault::Delay(Duration::from_secs(9)))
+            .call(op, 1, TransportFault::Delay(Duration::from_secs(9)))
             .await
             .unwrap();
         assert!(world.env.now() - begin >= Duration::from_secs(9));
@@ -256,7 +262,10 @@ async fn a_slow_answer_within_the_limit_is_waited_for() {
 async fn tries_end_and_the_error_tells_their_number() {
     for op in ALL {
         let world = World::new().await;
-        let error = world.call(op, 100, Fault::Throttle).await.unwrap_err();
+        let error = world
+            .call(op, 100, TransportFault::Throttle)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Throttled, "{op}");
         assert_eq!(error.attempts(), attempts(op), "{op}");
         assert_eq!(error.written(), Written::No, "{op}");
@@ -267,9 +276,11 @@ async fn tries_end_and_the_error_tells_their_number() {
 #[tokio::test(start_paused = true)]
 async fn one_lost_answer_makes_the_whole_call_unknown_though_the_last_try_was_refused() {
     let world = World::new().await;
-    world.faults.on("PutRecords", 1, Fault::LoseResponse);
+    world
+        .faults
+        .on("PutRecords", 1, TransportFault::LoseResponse);
     let error = world
-        .call(Op::PutRecords, 100, Fault::Throttle)
+        .call(Op::PutRecords, 100, TransportFault::Throttle)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Throttled);
@@ -303,7 +314,7 @@ async fn the_retry_budget_ends_retries_for_all_calls_of_a_handle() {
     let mut retried = 0;
     for _ in 0..100 {
         let error = world
-            .call(Op::ListShards, 100, Fault::InternalFailure)
+            .call(Op::ListShards, 100, TransportFault::InternalFailure)
             .await
             .unwrap_err();
         retried += error.attempts() - 1;

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use shardwise_client::transport::{Conditions, Fault, Faults, Faulty, InProcess};
+use shardwise_client::transport::{Conditions, Faults, Faulty, InProcess, TransportFault};
 use shardwise_client::{Aws, PutRecordsEntry};
 use shardwise_env::{Env, Node, Simulation};
 use shardwise_mock::{Mock, Operation};
@@ -66,7 +66,11 @@ async fn a_request_under_way_outlives_its_sender() {
     let world = World::new().await;
     let node = world.simulation.node("sender", 1.0);
     let (aws, faults) = world.aws(&node);
-    faults.on("PutRecord", 1, Fault::DeliverLate(Duration::from_secs(60)));
+    faults.on(
+        "PutRecord",
+        1,
+        TransportFault::DeliverLate(Duration::from_secs(60)),
+    );
     let task = node.env().spawn(async move {
         let _answer = aws.kinesis().put_record(&stream(), &entry()).await;
     });

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use shardwise_client::transport::{Fault, Faults, Faulty, InProcess};
+use shardwise_client::transport::{Faults, Faulty, InProcess, TransportFault};
 use shardwise_client::{Aws, Kinesis};
 use shardwise_consumer::{
     Batch, BoxError, Checkpointer, EndAcked, RecordProcessor, ShardEnd, Worker, WorkerError,
@@ -21,16 +21,16 @@ use shardwise_producer::{Producer, Record};
 use shardwise_types::{HashKey, ShardId, StreamName};
 use tokio::sync::oneshot;
 
-const FAULTS: [Fault; 9] = [
-    Fault::Throttle,
-    Fault::InternalFailure,
-    Fault::Refuse,
-    Fault::LoseRequest,
-    Fault::LoseResponse,
-    Fault::TruncateBody,
-    Fault::Delay(Duration::from_secs(4)),
-    Fault::HangBefore,
-    Fault::HangAfter,
+const FAULTS: [TransportFault; 9] = [
+    TransportFault::Throttle,
+    TransportFault::InternalFailure,
+    TransportFault::Refuse,
+    TransportFault::LoseRequest,
+    TransportFault::LoseResponse,
+    TransportFault::TruncateBody,
+    TransportFault::Delay(Duration::from_secs(4)),
+    TransportFault::HangBefore,
+    TransportFault::HangAfter,
 ];
 
 /// What the application calls. [`Operation::CreateStream`] and [`Operation::SplitShard`] are the
@@ -90,7 +90,7 @@ struct Life {
 
 impl Life {
     /// Begins it, with this fault in the way of the first call, and of the third if there is one.
-    fn begin(call: Operation, fault: Option<Fault>) -> Self {
+    fn begin(call: Operation, fault: Option<TransportFault>) -> Self {
         let env = Simulation::new(7).node("application", 1.0).env();
         let mock = Mock::builder()
             .env(env.clone())
@@ -109,7 +109,7 @@ impl Life {
         if let Some(fault) = fault {
             faults
                 .on(call.name(), 1, fault)
-                .on(call.name(), 1, Fault::Pass)
+                .on(call.name(), 1, TransportFault::Pass)
                 .on(call.name(), 1, fault);
         }
         let aws = Aws::builder()

@@ -6,10 +6,10 @@
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_types::service_config::ServiceConfigKey;
 use shardwise_env::Env;
+use shardwise_types::ConfigError;
 
 use super::{Aws, AwsBuilder};
 use crate::endpoint::Service;
-use crate::error::ConfigError;
 use crate::smithy;
 
 impl Aws {

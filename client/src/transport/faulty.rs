@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use shardwise_env::{Env, Task};
+use shardwise_env::{Env, Task, lock};
 use tokio::sync::oneshot;
 
 use super::{Body, BoxFuture, Transport, TransportError};
@@ -15,7 +15,7 @@ use super::{Body, BoxFuture, Transport, TransportError};
 /// One way in which an exchange can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum TransportFault {
     /// A `400` with the throttling error of the service that was called.
     Throttle,
     /// A `500 InternalFailure`; the service did not see the request.
@@ -81,26 +81,26 @@ impl Conditions {
     };
 
     /// The fault of one exchange.
-    fn draw(&self, env: &Env) -> Fault {
+    fn draw(&self, env: &Env) -> TransportFault {
         let mut left = env.random_f64();
         let mut falls_to = |rate: f64| {
             left -= rate;
             left < 0.0
         };
         if falls_to(self.lose_request) {
-            Fault::LoseRequest
+            TransportFault::LoseRequest
         } else if falls_to(self.lose_response) {
-            Fault::LoseResponse
+            TransportFault::LoseResponse
         } else if falls_to(self.deliver_late) {
-            Fault::DeliverLate(self.late.mul_f64(env.random_f64()))
+            TransportFault::DeliverLate(self.late.mul_f64(env.random_f64()))
         } else if falls_to(self.throttle) {
-            Fault::Throttle
+            TransportFault::Throttle
         } else if falls_to(self.internal_failure) {
-            Fault::InternalFailure
+            TransportFault::InternalFailure
         } else if falls_to(self.truncate) {
-            Fault::TruncateBody
+            TransportFault::TruncateBody
         } else {
-            Fault::Pass
+            TransportFault::Pass
         }
     }
 }
@@ -124,7 +124,7 @@ struct Plan {
 #[derive(Debug)]
 struct Rule {
     operation: String,
-    fault: Fault,
+    fault: TransportFault,
     left: usize,
 }
 
@@ -143,7 +143,7 @@ impl Default for Faults {
 impl Faults {
     /// The next `times` calls of `operation` (as AWS spells it: `PutRecords`, `UpdateItem`; `*`
     /// for any) meet `fault`.
-    pub fn on(&self, operation: &str, times: usize, fault: Fault) -> &Self {
+    pub fn on(&self, operation: &str, times: usize, fault: TransportFault) -> &Self {
         let rule = Rule {
             operation: operation.to_owned(),
             fault,
@@ -188,7 +188,7 @@ impl Faults {
     }
 
     /// What happens to a call, and how long each direction takes.
-    fn next(&self, target: &str, env: &Env) -> (Fault, [Duration; 2]) {
+    fn next(&self, target: &str, env: &Env) -> (TransportFault, [Duration; 2]) {
         let operation = target.rsplit('.').next().unwrap_or_default();
         let mut plan = self.lock();
         let latency = plan.conditions.latency;
@@ -201,7 +201,7 @@ impl Faults {
             ]
         };
         if plan.cut_off {
-            return (Fault::HangBefore, latencies);
+            return (TransportFault::HangBefore, latencies);
         }
         let index = plan
             .rules
@@ -215,7 +215,7 @@ impl Faults {
                 };
             return (
                 if calm {
-                    Fault::Pass
+                    TransportFault::Pass
                 } else {
                     plan.conditions.draw(env)
                 },
@@ -232,7 +232,7 @@ impl Faults {
     }
 
     fn lock(&self) -> MutexGuard<'_, Plan> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -304,37 +304,37 @@ async fn exchange<T: Transport>(
     inner: &T,
     network: &Env,
     target: &str,
-    fault: Fault,
+    fault: TransportFault,
     [there, back]: [Duration; 2],
     request: http::Request<Bytes>,
 ) -> Result<http::Response<Body>, TransportError> {
     pause(network, there).await;
     let outcome = match fault {
-        Fault::Pass => inner.send(request).await,
-        Fault::Throttle => Ok(throttled(target)),
-        Fault::InternalFailure => Ok(answer(500, "InternalFailure")),
-        Fault::Answer(status, code) => Ok(answer(status, code)),
-        Fault::Refuse => Err(TransportError::connect("refused by a fault rule")),
-        Fault::LoseRequest => Err(TransportError::broken("lost by a fault rule")),
-        Fault::LoseResponse => {
+        TransportFault::Pass => inner.send(request).await,
+        TransportFault::Throttle => Ok(throttled(target)),
+        TransportFault::InternalFailure => Ok(answer(500, "InternalFailure")),
+        TransportFault::Answer(status, code) => Ok(answer(status, code)),
+        TransportFault::Refuse => Err(TransportError::connect("refused by a fault rule")),
+        TransportFault::LoseRequest => Err(TransportError::broken("lost by a fault rule")),
+        TransportFault::LoseResponse => {
             inner.send(request).await?;
             Err(TransportError::broken("answer lost by a fault rule"))
         }
-        Fault::HangBefore => std::future::pending().await,
-        Fault::HangAfter => {
+        TransportFault::HangBefore => std::future::pending().await,
+        TransportFault::HangAfter => {
             inner.send(request).await?;
             std::future::pending().await
         }
-        Fault::Delay(delay) => {
+        TransportFault::Delay(delay) => {
             let response = inner.send(request).await;
             network.sleep(delay).await;
             response
         }
-        Fault::DeliverLate(delay) => {
+        TransportFault::DeliverLate(delay) => {
             network.sleep(delay).await;
             inner.send(request).await
         }
-        Fault::TruncateBody => truncate(inner.send(request).await?).await,
+        TransportFault::TruncateBody => truncate(inner.send(request).await?).await,
     };
     pause(network, back).await;
     outcome

@@ -8,9 +8,9 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use shardwise_types::{ConfigError, ConfigErrorKind};
 
 use super::{Body, BoxFuture, Transport, TransportError};
-use crate::error::{ConfigError, ConfigErrorKind};
 
 /// A TCP and TLS handshake within a region takes milliseconds. Longer than this, another address
 /// or another attempt is the better bet.

@@ -15,7 +15,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 
 pub use self::body::Body;
-pub use self::faulty::{Conditions, Fault, Faults, Faulty};
+pub use self::faulty::{Conditions, Faults, Faulty, TransportFault};
 pub use self::http::Http;
 pub use self::in_process::InProcess;
 pub use crate::error::BoxError;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shardwise_client::transport::Fault;
+use shardwise_client::transport::TransportFault;
 use shardwise_env::Env;
 use shardwise_types::{HashKey, ShardId};
 
@@ -127,12 +127,12 @@ impl Chaos {
                     "*",
                 ];
                 let faults = [
-                    Fault::Throttle,
-                    Fault::InternalFailure,
-                    Fault::LoseRequest,
-                    Fault::LoseResponse,
-                    Fault::HangAfter,
-                    Fault::Delay(seconds(2.0)),
+                    TransportFault::Throttle,
+                    TransportFault::InternalFailure,
+                    TransportFault::LoseRequest,
+                    TransportFault::LoseResponse,
+                    TransportFault::HangAfter,
+                    TransportFault::Delay(seconds(2.0)),
                 ];
                 let operation = operations[usize::try_from(self.roll(8)).unwrap()];
                 let fault = faults[usize::try_from(self.roll(6)).unwrap()];

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use shardwise_client::transport::{Fault, Faults};
+use shardwise_client::transport::{Faults, TransportFault};
 use shardwise_consumer::{InitialPosition, RecordForm};
 use shardwise_mock::Operation;
 use shardwise_producer::{Producer, Record};
@@ -370,7 +370,7 @@ async fn a_throttled_shard_does_not_hold_up_the_others() -> TestResult {
 
 fn throttle_every_other(faults: &Faults, times: usize) {
     for _ in 0..times / 2 {
-        faults.on("GetRecords", 1, Fault::Throttle);
-        faults.on("GetRecords", 1, Fault::Pass);
+        faults.on("GetRecords", 1, TransportFault::Throttle);
+        faults.on("GetRecords", 1, TransportFault::Pass);
     }
 }

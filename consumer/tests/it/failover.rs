@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use shardwise_client::transport::Fault;
+use shardwise_client::transport::TransportFault;
 use shardwise_consumer::{CheckpointErrorKind, LeaseEventKind, WorkerErrorKind};
 use shardwise_env::Instant;
 
@@ -198,7 +198,8 @@ async fn an_expired_lease_delivers_nothing_until_a_renewal_has_proven_it() -> Te
     world.sleep(seconds(1.0)).await;
     // The table does not answer any more; Kinesis does.
     for operation in ["UpdateItem", "Scan", "GetItem"] {
-        host.faults.on(operation, 100_000, Fault::HangBefore);
+        host.faults
+            .on(operation, 100_000, TransportFault::HangBefore);
     }
     let cut = world.now();
     world.sleep(seconds(10.5)).await;

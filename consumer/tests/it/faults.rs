@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use shardwise_client::Transport;
-use shardwise_client::transport::{Body, BoxFuture, Fault, TransportError};
+use shardwise_client::transport::{Body, BoxFuture, TransportError, TransportFault};
 use shardwise_consumer::{
     Batch, BoxError, CheckpointErrorKind, Checkpointer, EndAcked, LeaseEventKind, Position,
     RecordProcessor, ShardEnd, WorkerErrorKind,
@@ -18,27 +18,27 @@ use shardwise_mock::Operation;
 use crate::scribe::{Habits, What};
 use crate::support::{Host, TestResult, World, seconds};
 
-const FAULTS: [Fault; 8] = [
-    Fault::Throttle,
-    Fault::InternalFailure,
-    Fault::Refuse,
-    Fault::LoseRequest,
-    Fault::LoseResponse,
-    Fault::TruncateBody,
-    Fault::Delay(Duration::from_millis(900)),
-    Fault::HangAfter,
+const FAULTS: [TransportFault; 8] = [
+    TransportFault::Throttle,
+    TransportFault::InternalFailure,
+    TransportFault::Refuse,
+    TransportFault::LoseRequest,
+    TransportFault::LoseResponse,
+    TransportFault::TruncateBody,
+    TransportFault::Delay(Duration::from_millis(900)),
+    TransportFault::HangAfter,
 ];
 
 /// A worker's whole life with some faults of one kind all along: start, read, checkpoint, split,
 /// read on, stop.
-async fn live_with(operation: &str, fault: Fault) -> TestResult {
+async fn live_with(operation: &str, fault: TransportFault) -> TestResult {
     let world = World::new(2);
     let host = world.host("a");
     let plan = |times| {
         for _ in 0..times {
             host.faults
                 .on(operation, 1, fault)
-                .on(operation, 2, Fault::Pass);
+                .on(operation, 2, TransportFault::Pass);
         }
     };
     plan(2);
@@ -133,7 +133,7 @@ async fn a_service_that_is_down_for_an_hour_is_waited_for() -> TestResult {
     let worker = host.start();
     let first = world.put_numbered("first-", 2).await;
     world.until_processed(&first).await;
-    host.faults.on("*", 10_000_000, Fault::Refuse);
+    host.faults.on("*", 10_000_000, TransportFault::Refuse);
     let second = world.put_numbered("second-", 2).await;
     world.sleep(seconds(3600.0)).await;
     host.faults.clear();
@@ -153,8 +153,8 @@ async fn a_checkpoint_without_an_answer_is_never_followed_by_an_older_one() -> T
     let mut before = world.checkpoint(0).await;
     for _ in 0..20 {
         host.faults
-            .on("UpdateItem", 1, Fault::LoseResponse)
-            .on("UpdateItem", 1, Fault::Pass);
+            .on("UpdateItem", 1, TransportFault::LoseResponse)
+            .on("UpdateItem", 1, TransportFault::Pass);
     }
     let all = world.put_numbered("r", 15).await;
     for _ in 0..400 {
@@ -177,7 +177,7 @@ async fn a_checkpoint_that_cannot_be_written_is_an_error_and_not_a_loss() -> Tes
     world.put("r").await;
     world.sleep(seconds(1.5)).await;
     host.faults
-        .on("UpdateItem", 100_000, Fault::InternalFailure);
+        .on("UpdateItem", 100_000, TransportFault::InternalFailure);
     world.sleep(seconds(30.0)).await;
     let refused = What::Refused(CheckpointErrorKind::Unavailable);
     assert!(world.journal.count(|entry| entry.what == refused) >= 1);
@@ -391,7 +391,8 @@ async fn a_lease_that_could_not_be_released_is_not_reported_as_released() -> Tes
     let all = world.put_numbered("r", 2).await;
     world.until_processed(&all).await;
     world.sleep(seconds(5.0)).await;
-    host.faults.on("UpdateItem", 100_000, Fault::LoseRequest);
+    host.faults
+        .on("UpdateItem", 100_000, TransportFault::LoseRequest);
     let stats = worker.stats.clone();
     worker.stop().await?;
     assert!(world.leases().await[&0].contains_key("leaseOwner"));
@@ -415,7 +416,8 @@ impl RecordProcessor for Hesitant {
     }
 
     async fn shard_ended(&mut self, end: ShardEnd) -> Result<EndAcked, BoxError> {
-        self.faults.on("UpdateItem", 100_000, Fault::LoseRequest);
+        self.faults
+            .on("UpdateItem", 100_000, TransportFault::LoseRequest);
         let error = end.checkpoint().await.unwrap_err();
         assert_eq!(error.kind(), CheckpointErrorKind::Unavailable);
         self.faults.clear();

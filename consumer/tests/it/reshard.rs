@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use shardwise_client::transport::Fault;
+use shardwise_client::transport::TransportFault;
 use shardwise_consumer::{DEFAULT_PROCESSOR_ATTEMPTS, LeaseEventKind, ShardState};
 use shardwise_types::{HashKey, ShardId};
 
@@ -202,7 +202,8 @@ async fn a_shards_end_waits_for_the_lease_of_its_childs_other_parent_and_blames_
     let (fast, fast_worker, late_worker, waiting) = with_a_late_worker(&world, 400.0).await;
     // A table that fails now and then uses up no attempts either.
     for _ in 0..5 {
-        fast.faults.on("GetItem", 10, Fault::InternalFailure);
+        fast.faults
+            .on("GetItem", 10, TransportFault::InternalFailure);
         world.sleep(seconds(30.0)).await;
     }
     fast.faults.clear();
@@ -296,7 +297,7 @@ async fn a_full_worker_does_not_keep_for_ever_the_place_that_the_other_parent_ne
 async fn a_worker_that_may_not_read_the_other_parents_lease_gives_its_shard_up() -> TestResult {
     let world = World::new(2);
     let (fast, fast_worker, late_worker, waiting) = with_a_late_worker(&world, 400.0).await;
-    let denied = Fault::Answer(400, "AccessDeniedException");
+    let denied = TransportFault::Answer(400, "AccessDeniedException");
     fast.faults.on("GetItem", 100_000, denied);
     let given_up = || events_of(&fast_worker, waiting).contains(&LeaseEventKind::GivenUp);
     let begin = world.now();
@@ -353,7 +354,7 @@ async fn a_storm_of_splits_and_merges_loses_and_repeats_nothing() -> TestResult 
 async fn a_create_that_arrives_late_does_not_bring_a_finished_shard_back() -> TestResult {
     let world = World::new(1);
     let host = world.host("a");
-    let late = Fault::DeliverLate(seconds(200.0));
+    let late = TransportFault::DeliverLate(seconds(200.0));
     host.faults.on("PutItem", 1, late);
     let worker = host.start();
     let before = world.put_numbered("before-", 20).await;
@@ -381,7 +382,8 @@ async fn a_worker_that_dies_between_the_children_and_the_end_loses_nothing() -> 
     world.until_processed(&before).await;
     world.sleep(seconds(2.0)).await;
     // The children get their leases; the parent's end never arrives.
-    host.faults.on("UpdateItem", 100_000, Fault::HangBefore);
+    host.faults
+        .on("UpdateItem", 100_000, TransportFault::HangBefore);
     world.split(0).await;
     let after = world.put_numbered("after-", 5).await;
     world.sleep(seconds(3.0)).await;

@@ -258,7 +258,7 @@ async fn an_outage_of_the_lease_table_does_not_use_up_the_attempts() -> TestResu
         host.faults.on(
             operation,
             100_000,
-            shardwise_client::transport::Fault::InternalFailure,
+            shardwise_client::transport::TransportFault::InternalFailure,
         );
     }
     let second = world.put_numbered("second-", 1).await;
@@ -415,7 +415,7 @@ async fn nothing_is_called_after_the_goodbye_though_the_lease_is_lost_meanwhile(
     host.faults.on(
         "UpdateItem",
         100_000,
-        shardwise_client::transport::Fault::LoseRequest,
+        shardwise_client::transport::TransportFault::LoseRequest,
     );
     world.until("taken", || heir.holds().len() == 1).await;
     host.faults.clear();

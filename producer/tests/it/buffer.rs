@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shardwise_client::transport::Fault;
+use shardwise_client::transport::TransportFault;
 use shardwise_mock::Operation;
 use shardwise_producer::{
     BuildErrorKind, DeliveryErrorKind, Producer, Record, SendErrorKind, limits,
@@ -38,7 +38,9 @@ async fn a_lone_record_travels_as_it_is() {
 async fn send_waits_for_room_and_lets_in_who_came_first() {
     let world = World::new(1);
     let producer = world.builder().max_buffered_records(2).build().unwrap();
-    world.faults.on("PutRecords", 1, Fault::Delay(SOON));
+    world
+        .faults
+        .on("PutRecords", 1, TransportFault::Delay(SOON));
     let first = send_all(&producer, 0..2).await;
 
     let mut waiting = Vec::new();
@@ -69,7 +71,9 @@ async fn send_waits_for_room_and_lets_in_who_came_first() {
 async fn a_send_that_is_dropped_while_it_waits_has_enqueued_nothing() {
     let world = World::new(1);
     let producer = world.builder().max_buffered_records(1).build().unwrap();
-    world.faults.on("PutRecords", 1, Fault::Delay(SOON));
+    world
+        .faults
+        .on("PutRecords", 1, TransportFault::Delay(SOON));
     let first = producer.send(record(0)).await.unwrap();
     for n in 1..10 {
         let dropped = world
@@ -181,7 +185,9 @@ async fn memory_is_bounded_while_the_service_hangs_and_nothing_is_lost() {
         .record_ttl(Duration::from_secs(600))
         .build()
         .unwrap();
-    world.faults.on("PutRecords", 12, Fault::HangBefore);
+    world
+        .faults
+        .on("PutRecords", 12, TransportFault::HangBefore);
     let sender = world.env.spawn({
         let producer = producer.clone();
         async move {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shardwise_client::transport::Fault;
+use shardwise_client::transport::TransportFault;
 use shardwise_producer::{DeliveryErrorKind, SendErrorKind, Written};
 
 use crate::support::{SOON, World, assert_all_readable, payload, record, send_all};
@@ -27,7 +27,9 @@ async fn close_sends_what_is_there() {
 async fn close_gives_back_what_it_could_not_send_and_says_what_may_be_stored() {
     let world = World::new(1);
     let producer = world.builder().max_requests_in_flight(1).build().unwrap();
-    world.faults.on("PutRecords", 100, Fault::HangAfter);
+    world
+        .faults
+        .on("PutRecords", 100, TransportFault::HangAfter);
     let in_flight = send_all(&producer, 0..3).await;
     world.sleep_ms(200).await;
     let waiting = send_all(&producer, 3..7).await;
@@ -66,7 +68,9 @@ async fn close_gives_back_what_it_could_not_send_and_says_what_may_be_stored() {
 async fn of_two_closes_at_a_time_neither_is_falsely_complete() {
     let world = World::new(1);
     let producer = world.producer();
-    world.faults.on("PutRecords", 100, Fault::HangAfter);
+    world
+        .faults
+        .on("PutRecords", 100, TransportFault::HangAfter);
     drop(send_all(&producer, 0..7).await);
     world.sleep_ms(200).await;
     let closes = [1, 5].map(|seconds| {
@@ -133,7 +137,9 @@ async fn after_close_every_clone_is_closed() {
 async fn close_refuses_those_who_wait_for_room() {
     let world = World::new(1);
     let producer = world.builder().max_buffered_records(1).build().unwrap();
-    world.faults.on("PutRecords", 1, Fault::Delay(SOON));
+    world
+        .faults
+        .on("PutRecords", 1, TransportFault::Delay(SOON));
     let first = producer.send(record(0)).await.unwrap();
     let waiting = world.env.spawn({
         let producer = producer.clone();
@@ -169,7 +175,7 @@ async fn a_close_that_is_dropped_goes_on() {
 async fn dropping_the_last_clone_stops_the_engine_and_gives_the_records_back() {
     let world = World::new(1);
     let producer = world.producer();
-    world.faults.on("PutRecords", 1, Fault::HangAfter);
+    world.faults.on("PutRecords", 1, TransportFault::HangAfter);
     let in_flight = producer.send(record(0)).await.unwrap();
     world.sleep_ms(200).await;
     let lingering = producer.send(record(1)).await.unwrap();
@@ -233,7 +239,9 @@ fn a_close_that_the_runtime_cuts_short_is_not_complete() {
     let producer = gone.block_on(async {
         let world = World::new(1);
         let producer = world.producer();
-        world.faults.on("PutRecords", 100, Fault::HangAfter);
+        world
+            .faults
+            .on("PutRecords", 100, TransportFault::HangAfter);
         drop(producer.send(record(0)).await.unwrap());
         let close = producer.close(Duration::from_secs(60));
         assert!(world.env.timeout(SOON, close).await.is_err());
@@ -255,7 +263,7 @@ async fn times_without_end_are_allowed() {
         .shard_map_refresh(Duration::MAX)
         .build()
         .unwrap();
-    world.faults.on("PutRecords", 50, Fault::Throttle);
+    world.faults.on("PutRecords", 50, TransportFault::Throttle);
     let delivery = producer.send(record(0)).await.unwrap();
     assert!(producer.close(Duration::MAX).await.is_complete());
     assert!(delivery.await.unwrap().attempts > 50);

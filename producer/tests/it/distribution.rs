@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use shardwise_client::transport::Fault;
+use shardwise_client::transport::TransportFault;
 use shardwise_mock::Operation;
 use shardwise_producer::{AggregationOff, Delivery};
 
@@ -98,7 +98,7 @@ async fn a_description_that_comes_late_switches_aggregation_on_again() {
     let world = World::new(2);
     world
         .faults
-        .on("DescribeStreamSummary", 6, Fault::InternalFailure);
+        .on("DescribeStreamSummary", 6, TransportFault::InternalFailure);
     let producer = world.producer();
     assert!(!any_aggregated(send_all(&producer, 0..50).await).await);
     assert_eq!(
@@ -174,7 +174,7 @@ async fn a_stream_that_becomes_auto_is_noticed_where_records_land() {
 
     auto.store(true, Ordering::Relaxed);
     spread(&world);
-    let slow = Fault::Delay(Duration::from_secs(2));
+    let slow = TransportFault::Delay(Duration::from_secs(2));
     world.faults.on("ListShards", 1, slow);
     let deliveries = send_all(&producer, 0..50).await;
     assert_all_readable(&world, deliveries, 0).await;
@@ -209,7 +209,7 @@ async fn the_last_good_map_serves_while_no_new_one_can_be_had() {
         }
     }
     world.tamper.clear();
-    world.faults.on("ListShards", 3, Fault::HangBefore);
+    world.faults.on("ListShards", 3, TransportFault::HangBefore);
     for _ in 0..30 {
         assert!(any_aggregated(send_all(&producer, 0..50).await).await);
     }

@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use serde_json::json;
-use shardwise_client::transport::Fault;
+use shardwise_client::transport::TransportFault;
 use shardwise_mock::{EntryFault, Operation};
 use shardwise_producer::{DeliveryErrorKind, EntryError, HashKey, Receipt, Record, Written};
 
@@ -174,18 +174,18 @@ async fn a_record_is_tried_until_its_time_is_over_and_then_given_back_with_the_l
 #[tokio::test(start_paused = true)]
 async fn an_expired_record_may_be_written_unless_it_certainly_is_not() {
     for (fault, written) in [
-        (Fault::Throttle, Written::No),
-        (Fault::Refuse, Written::No),
-        (Fault::InternalFailure, Written::Unknown),
-        (Fault::LoseRequest, Written::Unknown),
-        (Fault::LoseResponse, Written::Unknown),
+        (TransportFault::Throttle, Written::No),
+        (TransportFault::Refuse, Written::No),
+        (TransportFault::InternalFailure, Written::Unknown),
+        (TransportFault::LoseRequest, Written::Unknown),
+        (TransportFault::LoseResponse, Written::Unknown),
     ] {
         let world = World::new(1);
         // One doubtful attempt is enough, whatever follows.
         world
             .faults
             .on("PutRecords", 1, fault)
-            .on("PutRecords", 10_000, Fault::Throttle);
+            .on("PutRecords", 10_000, TransportFault::Throttle);
         let producer = world
             .builder()
             .record_ttl(Duration::from_secs(2))
@@ -200,7 +200,9 @@ async fn an_expired_record_may_be_written_unless_it_certainly_is_not() {
 #[tokio::test(start_paused = true)]
 async fn a_record_that_was_stored_before_is_flagged_as_a_possible_duplicate() {
     let world = World::new(1);
-    world.faults.on("PutRecords", 1, Fault::LoseResponse);
+    world
+        .faults
+        .on("PutRecords", 1, TransportFault::LoseResponse);
     let producer = world.producer();
     let receipt = producer.send(record(0)).await.unwrap().await.unwrap();
     assert!(receipt.maybe_duplicate);
@@ -227,7 +229,9 @@ async fn an_answer_for_another_number_of_records_is_matched_with_none() {
 #[tokio::test(start_paused = true)]
 async fn records_expire_while_no_call_is_free_and_while_there_is_no_map() {
     let world = World::new(1);
-    world.faults.on("PutRecords", 10, Fault::HangBefore);
+    world
+        .faults
+        .on("PutRecords", 10, TransportFault::HangBefore);
     let producer = world
         .builder()
         .aggregation(false)
@@ -244,7 +248,7 @@ async fn records_expire_while_no_call_is_free_and_while_there_is_no_map() {
     assert_eq!((world.env.now() - begin).as_millis(), 2_000);
 
     let world = World::new(1);
-    world.faults.on("ListShards", 100, Fault::Throttle);
+    world.faults.on("ListShards", 100, TransportFault::Throttle);
     let producer = world
         .builder()
         .record_ttl(Duration::from_secs(2))
@@ -285,7 +289,7 @@ async fn expires_in_time(world: World) {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_hangs_holds_no_record_beyond_its_time_to_live() {
     let world = World::new(1);
-    world.faults.on("PutRecords", 1, Fault::HangAfter);
+    world.faults.on("PutRecords", 1, TransportFault::HangAfter);
     expires_in_time(world).await;
 }
 
@@ -316,9 +320,11 @@ async fn the_younger_of_two(world: &World) -> Receipt {
         .linger(Duration::from_millis(1_900))
         .record_ttl(Duration::from_secs(2));
     let producer = world.ready(builder).await;
-    world
-        .faults
-        .on("PutRecords", 1, Fault::Delay(Duration::from_millis(1_500)));
+    world.faults.on(
+        "PutRecords",
+        1,
+        TransportFault::Delay(Duration::from_millis(1_500)),
+    );
     // For two shards, so that they are not one aggregate.
     let bound = |n, hash_key| record(n).with_explicit_hash_key(HashKey::new(hash_key));
     let old = producer.send(bound(0, 0)).await.unwrap();

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use shardwise_client::transport::Fault;
+use shardwise_client::transport::TransportFault;
 
 use crate::support::{World, assert_all_readable, send_all};
 
-const FAULTS: [Fault; 9] = [
-    Fault::Throttle,
-    Fault::InternalFailure,
-    Fault::Refuse,
-    Fault::LoseRequest,
-    Fault::LoseResponse,
-    Fault::HangBefore,
-    Fault::HangAfter,
-    Fault::Delay(Duration::from_secs(3)),
-    Fault::TruncateBody,
+const FAULTS: [TransportFault; 9] = [
+    TransportFault::Throttle,
+    TransportFault::InternalFailure,
+    TransportFault::Refuse,
+    TransportFault::LoseRequest,
+    TransportFault::LoseResponse,
+    TransportFault::HangBefore,
+    TransportFault::HangAfter,
+    TransportFault::Delay(Duration::from_secs(3)),
+    TransportFault::TruncateBody,
 ];
 
 /// Whatever happens to the first calls, every record is stored and readable within its time.
@@ -63,7 +63,7 @@ async fn the_first_map_does_not_wait_for_a_description_that_hangs() {
     let world = World::new(2);
     world
         .faults
-        .on("DescribeStreamSummary", 1, Fault::HangBefore);
+        .on("DescribeStreamSummary", 1, TransportFault::HangBefore);
     let producer = world.producer();
     let begin = world.env.now();
     let deliveries = send_all(&producer, 0..10).await;

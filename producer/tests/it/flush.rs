@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shardwise_client::transport::Fault;
+use shardwise_client::transport::TransportFault;
 use shardwise_producer::Closed;
 
 use crate::support::{SOON, World, record, send_all};
@@ -12,9 +12,11 @@ async fn flush_ends_lingers_now_and_returns_with_the_last_acknowledgement() {
     let world = World::new(3);
     let builder = world.builder().linger(Duration::from_secs(20));
     let producer = world.ready(builder).await;
-    world
-        .faults
-        .on("PutRecords", 1, Fault::Delay(Duration::from_millis(77)));
+    world.faults.on(
+        "PutRecords",
+        1,
+        TransportFault::Delay(Duration::from_millis(77)),
+    );
     let deliveries = send_all(&producer, 0..50).await;
     let begin = world.env.now();
     producer.flush().await.unwrap();
@@ -33,8 +35,16 @@ async fn flush_waits_for_what_was_accepted_before_it_and_for_nothing_else() {
     let producer = world.producer();
     world
         .faults
-        .on("PutRecords", 1, Fault::Delay(Duration::from_millis(500)))
-        .on("PutRecords", 1, Fault::Delay(Duration::from_secs(9)));
+        .on(
+            "PutRecords",
+            1,
+            TransportFault::Delay(Duration::from_millis(500)),
+        )
+        .on(
+            "PutRecords",
+            1,
+            TransportFault::Delay(Duration::from_secs(9)),
+        );
     let before = send_all(&producer, 0..5).await;
     let flush = world.env.spawn({
         let producer = producer.clone();
@@ -59,7 +69,9 @@ async fn flush_waits_through_retries_and_failures() {
         .record_ttl(Duration::from_secs(3))
         .build()
         .unwrap();
-    world.faults.on("PutRecords", 10_000, Fault::Throttle);
+    world
+        .faults
+        .on("PutRecords", 10_000, TransportFault::Throttle);
     let delivery = producer.send(record(0)).await.unwrap();
     let begin = world.env.now();
     producer.flush().await.unwrap();
@@ -70,9 +82,11 @@ async fn flush_waits_through_retries_and_failures() {
 #[tokio::test(start_paused = true)]
 async fn flush_before_the_first_map_waits_for_it() {
     let world = World::new(2);
-    world
-        .faults
-        .on("ListShards", 1, Fault::Delay(Duration::from_secs(2)));
+    world.faults.on(
+        "ListShards",
+        1,
+        TransportFault::Delay(Duration::from_secs(2)),
+    );
     let producer = world.producer();
     let deliveries = send_all(&producer, 0..5).await;
     producer.flush().await.unwrap();

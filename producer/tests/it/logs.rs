@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
-use shardwise_client::transport::Fault;
+use shardwise_client::transport::TransportFault;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
@@ -65,7 +65,7 @@ async fn a_drop_with_unsent_records_is_logged_once_with_their_number() {
     let (warnings, _guard) = Warnings::keep();
     let world = World::new(3);
     let producer = world.builder().aggregation(false).build().unwrap();
-    world.faults.on("PutRecords", 9, Fault::HangBefore);
+    world.faults.on("PutRecords", 9, TransportFault::HangBefore);
     let mut deliveries = send_all(&producer, 0..60).await;
     drop(deliveries.split_off(30));
     world.sleep_ms(150).await;

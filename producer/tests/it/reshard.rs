@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use shardwise_client::transport::Fault;
+use shardwise_client::transport::TransportFault;
 use shardwise_producer::{DeliveryErrorKind, Written};
 
 use crate::support::{World, assert_all_readable, record, refusal, send_all};
@@ -57,9 +57,11 @@ async fn an_aggregate_that_lands_in_a_merged_shard_is_acknowledged_once_its_rang
     assert_all_readable(&world, deliveries, 0).await;
 
     world.merge(0, 1).await;
-    world
-        .faults
-        .on("ListShards", 1, Fault::Delay(Duration::from_secs(2)));
+    world.faults.on(
+        "ListShards",
+        1,
+        TransportFault::Delay(Duration::from_secs(2)),
+    );
     let begin = world.env.now();
     let deliveries = send_all(&producer, 100..150).await;
     let receipts = assert_all_readable(&world, deliveries, 100).await;
@@ -105,7 +107,7 @@ async fn a_split_between_the_request_and_its_answer_is_survived() {
     let producer = world.producer();
     for round in 0..4 {
         // The request arrives after the split, the map before it.
-        world.faults.on("PutRecords", 1, Fault::Throttle);
+        world.faults.on("PutRecords", 1, TransportFault::Throttle);
         let first = round * 100;
         let deliveries = send_all(&producer, first..first + 60).await;
         world.until(|| world.faults.left() == 0).await;
@@ -125,7 +127,7 @@ async fn two_generations_of_splits_at_once_are_survived() {
     let deliveries = send_all(&producer, 100..200).await;
     world.split(0).await;
     // It lands in a child that is closed before the next map is fetched.
-    world.faults.on("ListShards", 1, Fault::HangBefore);
+    world.faults.on("ListShards", 1, TransportFault::HangBefore);
     world
         .until(|| producer.stats().kinesis_records_put > 1)
         .await;
@@ -172,7 +174,7 @@ async fn aggregates_that_were_not_sent_are_packed_anew_when_the_map_changes() {
         match place {
             Place::Lingering => {}
             Place::WaitingForACall => {
-                let slow = Fault::Delay(Duration::from_secs(9));
+                let slow = TransportFault::Delay(Duration::from_secs(9));
                 world.faults.on("PutRecords", 1, slow);
                 drop(producer.send(record(0)).await.unwrap());
                 world.sleep_ms(200).await;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use shardwise_client::transport::Fault;
+use shardwise_client::transport::TransportFault;
 use shardwise_env::Simulation;
 use shardwise_mock::{EntryFault, Operation};
 use shardwise_producer::{DeliveryErrorKind, Receipt, Record, Written};
@@ -49,15 +49,15 @@ impl Run {
             ][usize::try_from(self.below(4)).unwrap()];
             let times = usize::try_from(1 + self.below(3)).unwrap();
             let fault = match self.below(12) {
-                0 => Fault::Throttle,
-                1 => Fault::InternalFailure,
-                2 => Fault::Refuse,
-                3 => Fault::LoseRequest,
-                4 => Fault::LoseResponse,
-                5 => Fault::HangBefore,
-                6 => Fault::HangAfter,
-                7 => Fault::Delay(Duration::from_millis(self.below(4_000))),
-                8 => Fault::TruncateBody,
+                0 => TransportFault::Throttle,
+                1 => TransportFault::InternalFailure,
+                2 => TransportFault::Refuse,
+                3 => TransportFault::LoseRequest,
+                4 => TransportFault::LoseResponse,
+                5 => TransportFault::HangBefore,
+                6 => TransportFault::HangAfter,
+                7 => TransportFault::Delay(Duration::from_millis(self.below(4_000))),
+                8 => TransportFault::TruncateBody,
                 9 => {
                     let fault = [EntryFault::Throttle, EntryFault::Internal]
                         [usize::try_from(self.below(2)).unwrap()];

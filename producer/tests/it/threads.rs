@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use shardwise_client::transport::Fault;
+use shardwise_client::transport::TransportFault;
 use shardwise_mock::{EntryFault, Operation};
 
 use crate::support::{World, record, send_all};
@@ -77,7 +77,9 @@ async fn of_many_closes_at_a_time_all_see_every_record_that_was_not_sent() {
     const RECORDS: usize = 300;
     for _ in 0..100 {
         let world = World::new(1);
-        world.faults.on("PutRecords", 1_000, Fault::HangAfter);
+        world
+            .faults
+            .on("PutRecords", 1_000, TransportFault::HangAfter);
         let producer = world.producer();
         drop(send_all(&producer, 0..RECORDS).await);
         let closes: Vec<_> = (0..4)

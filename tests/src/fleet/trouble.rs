@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shardwise_client::ShardFilter;
-use shardwise_client::transport::{Conditions, Fault, Faults};
+use shardwise_client::transport::{Conditions, Faults, TransportFault};
 use shardwise_mock::{EntryFault, Operation};
 use shardwise_types::{HashKey, Shard};
 
@@ -157,7 +157,7 @@ impl World {
         ));
         let faults = &self.members[&number].faults;
         for operation in ["UpdateItem", "PutItem", "GetItem", "Scan"] {
-            faults.on(operation, usize::MAX, Fault::Refuse);
+            faults.on(operation, usize::MAX, TransportFault::Refuse);
         }
         self.env.sleep(duration).await;
         faults.clear();
@@ -166,16 +166,16 @@ impl World {
 
     fn fail(&self) {
         let faults = [
-            Fault::Throttle,
-            Fault::InternalFailure,
-            Fault::Refuse,
-            Fault::LoseRequest,
-            Fault::LoseResponse,
-            Fault::LoseResponse,
-            Fault::HangBefore,
-            Fault::HangAfter,
-            Fault::TruncateBody,
-            Fault::Delay(Duration::from_millis(self.env.random_below(8_000))),
+            TransportFault::Throttle,
+            TransportFault::InternalFailure,
+            TransportFault::Refuse,
+            TransportFault::LoseRequest,
+            TransportFault::LoseResponse,
+            TransportFault::LoseResponse,
+            TransportFault::HangBefore,
+            TransportFault::HangAfter,
+            TransportFault::TruncateBody,
+            TransportFault::Delay(Duration::from_millis(self.env.random_below(8_000))),
         ];
         let fault = faults[self.pick(faults.len())];
         let operation = OPERATIONS[self.pick(OPERATIONS.len())];
@@ -194,7 +194,7 @@ impl World {
         if operation == "GetRecords" {
             let refusal = REFUSALS[self.pick(REFUSALS.len())];
             self.note(&format!("{name}: a read meets {refusal}"));
-            victim.on("GetRecords", 1, Fault::Answer(400, refusal));
+            victim.on("GetRecords", 1, TransportFault::Answer(400, refusal));
         }
     }
 

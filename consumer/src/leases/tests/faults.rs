@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shardwise_client::Aws;
-use shardwise_client::transport::{Fault, Faults, Faulty, InProcess};
+use shardwise_client::transport::{Faults, Faulty, InProcess, TransportFault};
 use shardwise_env::Env;
 use shardwise_mock::Mock;
 
@@ -18,15 +18,15 @@ use crate::leases::table::LeaseTable;
 use super::support::{FAILOVER, application, at, child, dynamodb_on, free, shard, table};
 
 /// What can befall one exchange. After each of them a second try must do.
-const HICCUPS: [Fault; 8] = [
-    Fault::Throttle,
-    Fault::InternalFailure,
-    Fault::Refuse,
-    Fault::LoseRequest,
-    Fault::LoseResponse,
-    Fault::HangBefore,
-    Fault::HangAfter,
-    Fault::Delay(Duration::from_secs(2)),
+const HICCUPS: [TransportFault; 8] = [
+    TransportFault::Throttle,
+    TransportFault::InternalFailure,
+    TransportFault::Refuse,
+    TransportFault::LoseRequest,
+    TransportFault::LoseResponse,
+    TransportFault::HangBefore,
+    TransportFault::HangAfter,
+    TransportFault::Delay(Duration::from_secs(2)),
 ];
 
 struct Bench {
@@ -66,7 +66,12 @@ impl Bench {
     }
 
     /// Runs a call that meets one fault, and checks that it met it and was quick enough.
-    async fn meets<T>(&self, operation: &str, fault: Fault, call: impl Future<Output = T>) -> T {
+    async fn meets<T>(
+        &self,
+        operation: &str,
+        fault: TransportFault,
+        call: impl Future<Output = T>,
+    ) -> T {
         self.faults.on(operation, 1, fault);
         let begin = self.env.now();
         let output = call.await;
@@ -100,7 +105,9 @@ async fn the_table_comes_to_be_in_spite_of_a_hiccup() {
 #[tokio::test(start_paused = true)]
 async fn a_table_that_is_not_answered_for_is_waited_for() {
     let bench = Bench::bare();
-    bench.faults.on("DescribeTable", 20, Fault::InternalFailure);
+    bench
+        .faults
+        .on("DescribeTable", 20, TransportFault::InternalFailure);
     bench
         .store
         .ensure_table(MissingTable::Create)
@@ -191,7 +198,7 @@ async fn no_hiccup_loses_a_lease() {
 async fn an_answer_that_takes_long_does_not_lengthen_the_lease() {
     let bench = Bench::new().await;
     let held = bench.worker("a").take(&free(0)).await.unwrap();
-    let slow = Fault::Delay(Duration::from_millis(200));
+    let slow = TransportFault::Delay(Duration::from_millis(200));
     bench.env.sleep_until(held.renew_at()).await;
     let asked = bench.env.now();
     bench.meets("UpdateItem", slow, held.renew()).await.unwrap();
@@ -228,7 +235,10 @@ async fn a_child_is_mine_whatever_befalls_its_creation() {
 /// Rule 3: what may be written is not undercut.
 #[tokio::test(start_paused = true)]
 async fn after_an_unknown_checkpoint_no_lower_one_is_written() {
-    for (fault, written) in [(Fault::LoseResponse, true), (Fault::LoseRequest, false)] {
+    for (fault, written) in [
+        (TransportFault::LoseResponse, true),
+        (TransportFault::LoseRequest, false),
+    ] {
         let bench = Bench::new().await;
         let held = bench.worker("a").take(&free(0)).await.unwrap();
         bench.faults.on("UpdateItem", 3, fault);
@@ -255,7 +265,9 @@ async fn an_outage_ends_a_call_in_time_and_the_lease_when_it_is_due() {
     let bench = Bench::new().await;
     let held = bench.worker("a").take(&free(0)).await.unwrap();
     let taken = bench.env.now();
-    bench.faults.on("UpdateItem", 1_000, Fault::HangBefore);
+    bench
+        .faults
+        .on("UpdateItem", 1_000, TransportFault::HangBefore);
     let mut renewals = 0;
     while held.is_valid(bench.env.now()) {
         bench.env.sleep_until(held.renew_at()).await;
@@ -280,7 +292,9 @@ async fn an_outage_ends_a_call_in_time_and_the_lease_when_it_is_due() {
 async fn a_claim_that_was_never_answered_is_found_and_taken_again() {
     let bench = Bench::new().await;
     let worker = bench.worker("a");
-    bench.faults.on("UpdateItem", 3, Fault::LoseResponse);
+    bench
+        .faults
+        .on("UpdateItem", 3, TransportFault::LoseResponse);
     let error = worker.take(&free(0)).await.unwrap_err();
     assert!(matches!(error, HoldError::Unavailable(_)), "{error:?}");
     let scan = worker.look(&mut Observations::new(FAILOVER)).await.unwrap();
@@ -292,7 +306,9 @@ async fn a_claim_that_was_never_answered_is_found_and_taken_again() {
 async fn a_release_without_an_answer_leaves_nothing_to_rely_on() {
     let bench = Bench::new().await;
     let held = bench.worker("a").take(&free(0)).await.unwrap();
-    bench.faults.on("UpdateItem", 3, Fault::LoseResponse);
+    bench
+        .faults
+        .on("UpdateItem", 3, TransportFault::LoseResponse);
     held.release().await.unwrap_err();
     assert!(!held.is_valid(bench.env.now()), "the lease may be free");
     held.release().await.unwrap();
@@ -303,7 +319,9 @@ async fn a_release_without_an_answer_leaves_nothing_to_rely_on() {
 #[tokio::test(start_paused = true)]
 async fn half_an_answer_does_not_lose_a_lease() {
     let bench = Bench::bare();
-    bench.faults.on("DescribeTable", 1, Fault::TruncateBody);
+    bench
+        .faults
+        .on("DescribeTable", 1, TransportFault::TruncateBody);
     bench
         .store
         .ensure_table(MissingTable::Create)
@@ -311,7 +329,9 @@ async fn half_an_answer_does_not_lose_a_lease() {
         .unwrap();
     bench.worker("setup").create(&[free(0)]).await.unwrap();
     let held = bench.worker("a").take(&free(0)).await.unwrap();
-    bench.faults.on("UpdateItem", 1, Fault::TruncateBody);
+    bench
+        .faults
+        .on("UpdateItem", 1, TransportFault::TruncateBody);
     let error = held.checkpoint("9".parse().unwrap(), 0).await.unwrap_err();
     let HoldError::Unavailable(error) = error else {
         panic!("{error:?}")
@@ -325,12 +345,14 @@ async fn half_an_answer_does_not_lose_a_lease() {
 #[tokio::test(start_paused = true)]
 async fn one_workers_failures_do_not_use_up_anothers_retries() {
     let noisy = Bench::new().await;
-    noisy.faults.on("Scan", 1_000, Fault::InternalFailure);
+    noisy
+        .faults
+        .on("Scan", 1_000, TransportFault::InternalFailure);
     for _ in 0..200 {
         noisy.store.scan().await.unwrap_err();
     }
     let quiet = Bench::new().await;
-    let scan = quiet.meets("Scan", Fault::InternalFailure, quiet.store.scan());
+    let scan = quiet.meets("Scan", TransportFault::InternalFailure, quiet.store.scan());
     scan.await.unwrap();
 }
 
@@ -357,10 +379,10 @@ async fn errors_say_what_kind_they_are() {
         .await
         .unwrap();
     for (fault, kind) in [
-        (Fault::Throttle, StoreErrorKind::Throttled),
-        (Fault::InternalFailure, StoreErrorKind::Unavailable),
-        (Fault::LoseRequest, StoreErrorKind::Unavailable),
-        (Fault::HangBefore, StoreErrorKind::Unavailable),
+        (TransportFault::Throttle, StoreErrorKind::Throttled),
+        (TransportFault::InternalFailure, StoreErrorKind::Unavailable),
+        (TransportFault::LoseRequest, StoreErrorKind::Unavailable),
+        (TransportFault::HangBefore, StoreErrorKind::Unavailable),
     ] {
         bench.faults.on("Scan", 3, fault);
         let error = bench.store.scan().await.unwrap_err();
