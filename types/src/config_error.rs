@@ -115,6 +115,6 @@ mod tests {
         assert_eq!(format!("{error:?}"), invalid.to_string());
         let outer = ConfigError::new(ConfigErrorKind::InvalidSetting, "no").with_source(error);
         assert_eq!(format!("{outer:?}"), format!("no: {invalid}"));
-        assert!(std::error::Error::source(&outer.clone()).is_some());
+        assert!(Error::source(&outer.clone()).is_some());
     }
 }
