@@ -1,24 +1,27 @@
-//! The main job, end to end, on real input, in about forty seconds.
+//! The main job, end to end, on real input, in about a minute.
 //!
-//! 20,000 flights go through the producer, keyed by their airport of origin. Two workers of one
+//! Act 1: 20,000 flights go through the producer, keyed by their airport of origin. Two workers of one
 //! application share the stream's shards through leases and compute each airport's mean delay.
 //! While flights are still being sent, a shard is split, two are merged, and a worker is killed
 //! without warning. At the end nothing may be lost or out of order, and the means must be those of
 //! a batch computation over the file; anything else is exit code 1.
 //!
+//! Act 2: 1,000,000 records, as fast as they go.
+//!
 //! - `cargo run --release --example quickstart`: everything in this process, on the embedded mock.
-//! - `... -- --endpoint URL`: against a mock in another process, such as `shardwise mock`.
-//! - `... -- --aws`: against what the environment names (`AWS_REGION`, `AWS_ACCESS_KEY_ID`, ...).
-//!   A stream and a table named `shardwise-quickstart-...` are made; the stream is deleted at the
-//!   end, the table is left to look at.
+//! - `... -- --endpoint URL`: act 1 against a mock in another process, such as `shardwise mock`.
+//! - `... -- --aws`: act 1 against what the environment variables name (`AWS_REGION`,
+//!   `AWS_ACCESS_KEY_ID`, ...). A stream and a table named `shardwise-quickstart-...` are made; the
+//!   stream is deleted at the end, the table is left to look at.
 
 #![allow(clippy::print_stdout, reason = "a program that shows its result")]
 
 mod quickstart {
     pub(crate) mod flights;
     pub(crate) mod ledger;
-    pub(crate) mod report;
+    pub(crate) mod speed;
     pub(crate) mod stage;
+    pub(crate) mod story;
     pub(crate) mod workers;
 }
 
@@ -30,16 +33,19 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use quickstart::flights::{self, Flight};
 use quickstart::ledger::Ledger;
-use quickstart::report::{self, Progress, Report};
 use quickstart::stage::{Options, Stage};
+use quickstart::story::{Records, Report, Story, grouped, names};
 use quickstart::workers::Crew;
-use shardwise_env::{Env, Instant, Task};
-use shardwise_producer::{Delivery, Producer, Record, Stats};
+use quickstart::{speed, story};
+use shardwise::env::{Instant, Task};
+use shardwise::prelude::*;
+use shardwise::producer::Delivery;
+use shardwise::{Env, Shard};
 use tokio::sync::mpsc;
 
 /// How long sending takes. With the default failover of 10 s, a takeover takes up to 17 s; the
 /// worker dies at 60 %, so all ends within 30 to 45 s.
-const SENDING: Duration = Duration::from_secs(32);
+pub(crate) const SENDING: Duration = Duration::from_secs(32);
 
 /// When, in percent of the flights sent, something happens to the fleet.
 const SPLIT_AT: usize = 20;
@@ -61,15 +67,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
     match Options::parse(std::env::args().skip(1)) {
         Ok(options) => match run(&options).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("quickstart: {error:#}");
+                eprintln!("\nFAIL     {error:#}");
                 ExitCode::FAILURE
             }
         },
@@ -82,24 +84,36 @@ async fn main() -> ExitCode {
 
 async fn run(options: &Options) -> anyhow::Result<()> {
     let flights = flights::read()?;
+    println!(
+        "ACT 1    {} real flights go through a producer, keyed by airport, in {} s. Two workers, A \
+         and B,\n         share the stream's shards by leases and add up each airport's delays. \
+         Meanwhile a shard is\n         split, two are merged, and a worker is killed. Nothing may be \
+         lost, and the result must be\n         that of a batch computation over the file.\n",
+        grouped(flights.len()),
+        SENDING.as_secs()
+    );
     let stage = Stage::set(options).await?;
     // Whatever became of the run, the stream must not stay behind.
     let played = play(&stage, &flights).await;
     let cleared = stage.clear().await;
     let report = played?;
     cleared?;
-    report::print(&report);
-    report.check(&flights::batch(&flights))
+    report.check(&flights::batch(&flights))?;
+    report.print();
+    if matches!(options, Options::Embedded) {
+        speed::play().await?;
+    }
+    story::epilogue();
+    Ok(())
 }
 
 async fn play(stage: &Stage, flights: &[Flight]) -> anyhow::Result<Report> {
     let env = stage.aws.env().clone();
-    let begin = env.now();
+    let story = Story::begin(&env);
     let ledger = Ledger::default();
-    let mut crew = Crew::start(stage, &ledger)?;
+    let mut crew = Crew::start(stage, &ledger, &story)?;
     crew.until_both_process().await?;
 
-    let progress = Progress::new(flights.len());
     let producer = Producer::builder(&stage.aws, stage.stream.clone()).build()?;
     let sent = Arc::new(AtomicUsize::new(0));
     let sending = send(
@@ -107,46 +121,47 @@ async fn play(stage: &Stage, flights: &[Flight]) -> anyhow::Result<Report> {
         producer.clone(),
         flights.to_vec(),
         sent.clone(),
-        ledger.clone(),
     );
+    story.tell("sending begins");
     let sender = env.spawn(sending);
     let due = Due {
         env: env.clone(),
         sent,
         total: flights.len(),
-        progress: &progress,
+        story: &story,
         ledger: &ledger,
     };
 
-    due.until_sent(SPLIT_AT).await;
-    let open = stage.open_shards().await?;
-    crew.until_both_process().await?;
-    due.check("split")?;
-    stage.split(&open).await?;
-    progress.note("a shard was split");
+    let open = due.event(SPLIT_AT, "split", stage, &crew).await?;
+    let split = stage.split(&open).await?;
+    story.tell(&format!(
+        "SPLIT    {} is split: its children wait until it is processed to its end",
+        names([&split])
+    ));
 
-    due.until_sent(MERGE_AT).await;
-    let open = stage.open_shards().await?;
-    crew.until_both_process().await?;
-    due.check("merge")?;
-    stage.merge(&open).await?;
-    progress.note("two shards were merged");
+    let open = due.event(MERGE_AT, "merge", stage, &crew).await?;
+    let merged = stage.merge(&open).await?;
+    story.tell(&format!(
+        "MERGE    {} are merged: their child waits for both",
+        names(&merged)
+    ));
 
-    due.until_sent(KILL_AT).await;
-    let open = stage.open_shards().await?;
-    crew.until_both_process().await?;
-    due.check("death of a worker")?;
-    let death = crew.kill_one(&open)?;
-    progress.note(&format!(
-        "worker {} was killed, holding {} open shards",
+    let open = due
+        .event(KILL_AT, "death of a worker", stage, &crew)
+        .await?;
+    let death = crew.kill_one(&open, &ledger)?;
+    story.tell(&format!(
+        "KILL     worker {} is killed without warning, holding {}: its leases run out after 10 s,\n\
+         and then the other worker takes them",
         death.worker,
-        death.shards.len()
+        names(&death.shards)
     ));
 
     due.until_sent(100).await;
     sender.await.context("the sender ended early")??;
+    story.tell("every flight is sent and stored");
     due.until_all_delivered().await?;
-    progress.finish();
+    story.tell("every flight is processed");
     let stats = producer.stats();
     let closed = producer.close(PATIENCE).await;
     ensure!(
@@ -159,27 +174,18 @@ async fn play(stage: &Stage, flights: &[Flight]) -> anyhow::Result<Report> {
     let shards = stage.all_shards().await?;
     Ok(Report {
         verdict: ledger.judge(&shards, flights.len()),
-        stats: Figures::of(&stats),
-        takeover: ledger.takeover(death.worker, &death.shards, death.at),
-        wall: env.now() - begin,
+        records: Records {
+            user_records: count(stats.user_records_acknowledged),
+            kinesis_records: count(stats.kinesis_records_put),
+            calls: count(stats.put_records_calls),
+        },
+        takeover: (death.worker, ledger.takeover()),
+        took: story.elapsed(),
     })
 }
 
-/// The producer's figures that the report shows.
-pub(crate) struct Figures {
-    pub(crate) user_records: u64,
-    pub(crate) kinesis_records: u64,
-    pub(crate) calls: u64,
-}
-
-impl Figures {
-    fn of(stats: &Stats) -> Self {
-        Self {
-            user_records: stats.user_records_acknowledged,
-            kinesis_records: stats.kinesis_records_put,
-            calls: stats.put_records_calls,
-        }
-    }
+fn count(counter: u64) -> usize {
+    usize::try_from(counter).unwrap_or(usize::MAX)
 }
 
 /// Sends all flights at an even pace, then waits until each is stored.
@@ -188,10 +194,9 @@ async fn send(
     producer: Producer,
     flights: Vec<Flight>,
     sent: Arc<AtomicUsize>,
-    ledger: Ledger,
 ) -> anyhow::Result<()> {
     let (deliveries, unconfirmed) = mpsc::channel(MAX_UNCONFIRMED);
-    let confirming: Task<anyhow::Result<()>> = env.spawn(confirm(unconfirmed, ledger));
+    let confirming: Task<anyhow::Result<()>> = env.spawn(confirm(unconfirmed));
     let begin = env.now();
     for (index, flight) in flights.iter().enumerate() {
         if index % BURST == 0 {
@@ -203,7 +208,7 @@ async fn send(
         deliveries
             .send((flight.number, delivery))
             .await
-            .context("nobody awaits the outcome")?;
+            .context("the outcome is not awaited")?;
         sent.store(index + 1, Ordering::Relaxed);
     }
     drop(deliveries);
@@ -211,20 +216,11 @@ async fn send(
 }
 
 /// Awaits each outcome. A flight that could not be stored ends the run.
-async fn confirm(
-    mut unconfirmed: mpsc::Receiver<(usize, Delivery)>,
-    ledger: Ledger,
-) -> anyhow::Result<()> {
+async fn confirm(mut unconfirmed: mpsc::Receiver<(usize, Delivery)>) -> anyhow::Result<()> {
     while let Some((flight, delivery)) = unconfirmed.recv().await {
-        let receipt = delivery
+        delivery
             .await
             .with_context(|| format!("flight {flight} was not stored"))?;
-        let place = (
-            receipt.shard_id,
-            receipt.sequence_number,
-            receipt.sub_sequence_number,
-        );
-        ledger.stored(flight, place);
     }
     Ok(())
 }
@@ -239,14 +235,40 @@ struct Due<'a> {
     env: Env,
     sent: Arc<AtomicUsize>,
     total: usize,
-    progress: &'a Progress,
+    story: &'a Story,
     ledger: &'a Ledger,
 }
 
 impl Due<'_> {
+    /// Waits until it is time for an event, with both workers at work; gives the open shards. Fails
+    /// if the event comes too late to prove anything.
+    async fn event(
+        &self,
+        at: usize,
+        event: &str,
+        stage: &Stage,
+        crew: &Crew,
+    ) -> anyhow::Result<Vec<Shard>> {
+        self.until_sent(at).await;
+        let open = stage.open_shards().await?;
+        crew.until_both_process().await?;
+        let (sent, processed) = (self.sent(), self.ledger.distinct());
+        let unsent = (self.total - sent) * 100 / self.total;
+        ensure!(
+            unsent >= LEAST_UNSENT,
+            "the {event} came too late: {unsent} % of the flights unsent, at least {LEAST_UNSENT} % wanted"
+        );
+        self.story.tell(&format!(
+            "{} flights are sent, {} are processed",
+            grouped(sent),
+            grouped(processed)
+        ));
+        Ok(open)
+    }
+
     /// Waits until this percentage of the flights has been sent.
     async fn until_sent(&self, percent: usize) {
-        while self.show() * 100 < self.total * percent {
+        while self.sent() * 100 < self.total * percent {
             self.pause().await;
         }
     }
@@ -261,26 +283,13 @@ impl Due<'_> {
                 self.total - self.ledger.distinct(),
                 PATIENCE.as_secs()
             );
-            self.show();
             self.pause().await;
         }
         Ok(())
     }
 
-    /// Fails if an event comes too late to prove anything.
-    fn check(&self, event: &str) -> anyhow::Result<()> {
-        let unsent = (self.total - self.show()) * 100 / self.total;
-        ensure!(
-            unsent >= LEAST_UNSENT,
-            "the {event} came too late: {unsent} % of the flights unsent, at least {LEAST_UNSENT} % wanted"
-        );
-        Ok(())
-    }
-
-    fn show(&self) -> usize {
-        let sent = self.sent.load(Ordering::Relaxed);
-        self.progress.show(sent, self.ledger.distinct());
-        sent
+    fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
     }
 
     async fn pause(&self) {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use shardwise_env::Instant;
-use shardwise_types::{SequenceNumber, Shard, ShardId};
+use shardwise::env::Instant;
+use shardwise::{SequenceNumber, Shard, ShardId};
 
 use super::flights::{Delays, Flight};
 
@@ -24,12 +24,21 @@ struct Delivery {
 
 #[derive(Debug, Default)]
 struct State {
-    stored: BTreeMap<usize, Place>,
     deliveries: Vec<Delivery>,
     seen: BTreeSet<usize>,
     delays: BTreeMap<String, Delays>,
     started: Vec<(ShardId, &'static str, Instant)>,
     ended: BTreeMap<ShardId, Instant>,
+    death: Option<Death>,
+}
+
+/// The death of a worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Death {
+    pub(crate) worker: &'static str,
+    /// The open shards that it held.
+    pub(crate) shards: Vec<ShardId>,
+    pub(crate) at: Instant,
 }
 
 /// Stands for the data store of the application: both workers write to it.
@@ -37,10 +46,6 @@ struct State {
 pub(crate) struct Ledger(Arc<Mutex<State>>);
 
 impl Ledger {
-    pub(crate) fn stored(&self, flight: usize, place: Place) {
-        self.lock().stored.insert(flight, place);
-    }
-
     /// Counts a flight, once however often it is delivered.
     pub(crate) fn delivered(
         &self,
@@ -80,27 +85,37 @@ impl Ledger {
         self.lock().seen.len()
     }
 
-    /// From `killed_at` until another worker than `dead` delivered from each of its shards; the
-    /// longest of them.
-    pub(crate) fn takeover(
+    /// A worker was killed.
+    pub(crate) fn died(&self, death: Death) {
+        self.lock().death = Some(death);
+    }
+
+    /// If the dead worker held this shard: its name, and the time since its death.
+    pub(crate) fn since_death(
         &self,
-        dead: &'static str,
-        shards: &[ShardId],
-        killed_at: Instant,
-    ) -> Option<Duration> {
+        shard: &ShardId,
+        now: Instant,
+    ) -> Option<(&'static str, Duration)> {
         let state = self.lock();
+        let death = state.death.as_ref()?;
+        let held = death.shards.contains(shard);
+        held.then(|| (death.worker, now - death.at))
+    }
+
+    /// From the death of a worker until another one has delivered from each of its shards.
+    pub(crate) fn takeover(&self) -> Option<Duration> {
+        let state = self.lock();
+        let death = state.death.as_ref()?;
         let first_after = |shard: &ShardId| {
             let taken = state.deliveries.iter().find(|delivery| {
-                delivery.worker != dead && delivery.at >= killed_at && delivery.place.0 == *shard
+                delivery.worker != death.worker
+                    && delivery.at >= death.at
+                    && delivery.place.0 == *shard
             })?;
-            Some(taken.at - killed_at)
+            Some(taken.at - death.at)
         };
-        shards
-            .iter()
-            .map(first_after)
-            .collect::<Option<Vec<_>>>()?
-            .into_iter()
-            .max()
+        let times = death.shards.iter().map(first_after);
+        times.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
     pub(crate) fn judge(&self, shards: &[Shard], sent: usize) -> Verdict {
@@ -131,32 +146,11 @@ impl Ledger {
             }
         }
 
-        let mut newest_stored: BTreeMap<&str, _> = BTreeMap::new();
-        let origins: BTreeMap<usize, &str> = state
-            .deliveries
-            .iter()
-            .map(|delivery| (delivery.flight, delivery.origin.as_str()))
-            .collect();
-        let mut stored_out_of_order = 0;
-        for (flight, place) in &state.stored {
-            let Some(origin) = origins.get(flight) else {
-                continue;
-            };
-            let rank = rank(place);
-            match newest_stored.get(origin) {
-                Some(before) if rank < *before => stored_out_of_order += 1,
-                _ => {
-                    newest_stored.insert(origin, rank);
-                }
-            }
-        }
-
         Verdict {
             delivered: state.deliveries.len(),
             duplicates: state.deliveries.len() - first.len(),
             lost: sent - first.len(),
             order_violations,
-            stored_out_of_order,
             delays: state.delays.clone(),
             child_starts: child_starts(&state, shards),
         }
@@ -174,7 +168,6 @@ pub(crate) struct Verdict {
     pub(crate) duplicates: usize,
     pub(crate) lost: usize,
     pub(crate) order_violations: usize,
-    pub(crate) stored_out_of_order: usize,
     pub(crate) delays: BTreeMap<String, Delays>,
     /// For each shard with parents: from the end of its last parent to its own start.
     pub(crate) child_starts: Vec<(ShardId, Option<Duration>)>,

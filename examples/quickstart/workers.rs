@@ -4,17 +4,16 @@ use std::future::pending;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use shardwise_consumer::{
-    Batch, BoxError, Checkpointer, EndAcked, InitialPosition, Position, RecordProcessor, ShardEnd,
-    ShardState, Stats, Worker, WorkerError,
-};
-use shardwise_env::{Env, Instant, Task};
-use shardwise_types::{Shard, ShardId};
+use shardwise::consumer::{EndAcked, Position, ShardEnd, ShardState, Stats, WorkerError};
+use shardwise::env::Task;
+use shardwise::prelude::*;
+use shardwise::{Env, Shard, ShardId};
 use tokio::sync::oneshot;
 
 use super::flights::Flight;
-use super::ledger::Ledger;
+use super::ledger::{Death, Ledger};
 use super::stage::Stage;
+use super::story::{Story, name, seconds};
 
 /// How long a rebalance between two workers may take: some looks at the lease table.
 const BALANCED_WITHIN: Duration = Duration::from_secs(15);
@@ -22,15 +21,29 @@ const BALANCED_WITHIN: Duration = Duration::from_secs(15);
 /// Adds flights up by airport, in the ledger that both workers share.
 struct MeanDelay {
     worker: &'static str,
-    shard: ShardId,
+    shard: ShardInfo,
     ledger: Ledger,
+    story: Story,
     env: Env,
 }
 
 impl RecordProcessor for MeanDelay {
-    async fn started(&mut self, _from: Option<&Position>) -> Result<(), BoxError> {
-        self.ledger
-            .started(self.shard.clone(), self.worker, self.env.now());
+    async fn started(&mut self, from: Option<&Position>) -> Result<(), BoxError> {
+        let (now, worker, id) = (self.env.now(), self.worker, &self.shard.shard_id);
+        let shard = name(id);
+        self.story.tell(&match (self.ledger.since_death(id, now), from) {
+            (Some((dead, since)), _) if dead != worker => format!(
+                "worker {worker} takes over {shard}, {} after the death of worker {dead}: it goes on \
+                 behind\nthe last checkpoint, so what came after that comes again",
+                seconds(since)
+            ),
+            (_, Some(_)) => format!("worker {worker} goes on with {shard}, handed over to it"),
+            (_, None) if self.shard.parents.is_empty() => {
+                format!("worker {worker} begins {shard}")
+            }
+            (_, None) => format!("worker {worker} begins {shard}, a child"),
+        });
+        self.ledger.started(id.clone(), worker, now);
         Ok(())
     }
 
@@ -38,7 +51,7 @@ impl RecordProcessor for MeanDelay {
         for record in batch.records() {
             let flight = Flight::from_data(&record.data)?;
             let place = (
-                self.shard.clone(),
+                self.shard.shard_id.clone(),
                 record.sequence_number.clone(),
                 record.sub_sequence_number,
             );
@@ -51,7 +64,13 @@ impl RecordProcessor for MeanDelay {
 
     async fn shard_ended(&mut self, end: ShardEnd) -> Result<EndAcked, BoxError> {
         let acked = end.checkpoint().await?;
-        self.ledger.ended(self.shard.clone(), self.env.now());
+        let shard = &self.shard.shard_id;
+        self.ledger.ended(shard.clone(), self.env.now());
+        self.story.tell(&format!(
+            "worker {} has processed {} to its end; its children may begin",
+            self.worker,
+            name(shard)
+        ));
         Ok(acked)
     }
 }
@@ -74,14 +93,6 @@ impl Running {
     }
 }
 
-/// The death of a worker.
-pub(crate) struct Death {
-    pub(crate) worker: &'static str,
-    /// The open shards that it held.
-    pub(crate) shards: Vec<ShardId>,
-    pub(crate) at: Instant,
-}
-
 /// The workers of the application.
 pub(crate) struct Crew {
     env: Env,
@@ -89,10 +100,10 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
-    pub(crate) fn start(stage: &Stage, ledger: &Ledger) -> anyhow::Result<Self> {
+    pub(crate) fn start(stage: &Stage, ledger: &Ledger, story: &Story) -> anyhow::Result<Self> {
         let running = ["A", "B"]
             .into_iter()
-            .map(|name| start(name, stage, ledger))
+            .map(|name| start(name, stage, ledger, story))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             env: stage.aws.env().clone(),
@@ -121,8 +132,8 @@ impl Crew {
         Ok(())
     }
 
-    /// Kills a worker that holds an open shard: its tasks end at once, its leases stay behind.
-    pub(crate) fn kill_one(&mut self, open: &[Shard]) -> anyhow::Result<Death> {
+    /// Kills the worker that holds most open shards: its tasks end at once, its leases stay behind.
+    pub(crate) fn kill_one(&mut self, open: &[Shard], ledger: &Ledger) -> anyhow::Result<Death> {
         let held = |worker: &Running| -> Vec<ShardId> {
             let shards = worker.stats.snapshot().shards;
             let ids = open.iter().map(|shard| &shard.shard_id);
@@ -130,17 +141,19 @@ impl Crew {
         };
         let index = (0..self.running.len())
             .max_by_key(|index| held(&self.running[*index]).len())
-            .context("nobody is left")?;
+            .context("no worker is left")?;
         let victim = self.running.remove(index);
         let shards = held(&victim);
         ensure!(!shards.is_empty(), "no worker holds an open shard");
-        let at = self.env.now();
-        drop(victim.task);
-        Ok(Death {
+        let death = Death {
             worker: victim.name,
             shards,
-            at,
-        })
+            at: self.env.now(),
+        };
+        // Before its tasks end: what is delivered from now on is judged by it.
+        ledger.died(death.clone());
+        drop(victim.task);
+        Ok(death)
     }
 
     /// Ends the workers that are left; they release their leases.
@@ -157,16 +170,22 @@ impl Crew {
     }
 }
 
-fn start(name: &'static str, stage: &Stage, ledger: &Ledger) -> anyhow::Result<Running> {
-    let (ledger, env) = (ledger.clone(), stage.aws.env().clone());
+fn start(
+    name: &'static str,
+    stage: &Stage,
+    ledger: &Ledger,
+    story: &Story,
+) -> anyhow::Result<Running> {
+    let (ledger, story, env) = (ledger.clone(), story.clone(), stage.aws.env().clone());
     let worker = Worker::builder(&stage.aws, stage.application.clone(), stage.stream.clone())
         .initial_position(InitialPosition::TrimHorizon)
         .build({
             let env = env.clone();
             move |shard| MeanDelay {
                 worker: name,
-                shard: shard.shard_id.clone(),
+                shard: shard.clone(),
                 ledger: ledger.clone(),
+                story: story.clone(),
                 env: env.clone(),
             }
         })?;

@@ -1,16 +1,17 @@
 //! Prints a stream's records as they come, and checkpoints after each batch, until ctrl-c.
 //!
-//! `cargo run --example consume` reads three records from an embedded mock and ends;
-//! `cargo run --example consume -- APPLICATION STREAM` shares the stream that the environment names
-//! (`AWS_REGION`, `AWS_ENDPOINT_URL`, ...) with every other worker of that application.
+//! `cargo run -p shardwise --example consume` reads three records from an embedded mock and ends;
+//! `cargo run -p shardwise --example consume -- APPLICATION STREAM` shares a stream with every other
+//! worker of that application, with region, endpoint and credentials from where AWS's own tools have
+//! them.
 
 #![allow(clippy::print_stdout, reason = "an example prints")]
 
-use anyhow::Context as _;
-use shardwise_client::{Aws, PutRecordsEntry};
-use shardwise_consumer::{Batch, BoxError, Checkpointer, InitialPosition, RecordProcessor, Worker};
-use shardwise_mock::Mock;
-use shardwise_types::{ShardId, StreamName};
+use std::error::Error;
+
+use shardwise::client::PutRecordsEntry;
+use shardwise::prelude::*;
+use shardwise::{ApplicationName, ShardId, StreamName};
 use tokio::sync::mpsc;
 
 /// One for each shard that this worker holds.
@@ -32,29 +33,25 @@ impl RecordProcessor for Printer {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let (aws, application, stream, expected) = match arguments.next() {
-        Some(application) => {
-            let stream = arguments
-                .next()
-                .context("usage: consume APPLICATION STREAM")?;
-            (Aws::from_env()?, application, stream.parse()?, None)
+    let (aws, application, stream, expected) = match (arguments.next(), arguments.next()) {
+        (Some(application), Some(stream)) => {
+            let aws = Aws::load().await?;
+            (aws, application.parse()?, stream.parse()?, usize::MAX)
         }
-        None => {
-            let (aws, stream) = embedded().await?;
-            (aws, "printers".to_owned(), stream, Some(3))
-        }
+        (None, _) => embedded().await?,
+        (Some(_), None) => return Err("usage: consume [APPLICATION STREAM]".into()),
     };
     let (processed, mut counts) = mpsc::unbounded_channel();
-    let worker = Worker::builder(&aws, application.parse()?, stream)
+    let worker = Worker::builder(&aws, application, stream)
         .initial_position(InitialPosition::TrimHorizon)
         .build(move |shard| Printer {
             shard: shard.shard_id.clone(),
             processed: processed.clone(),
         })?;
     let enough = async {
-        let mut left = expected.unwrap_or(usize::MAX);
+        let mut left = expected;
         while left > 0 {
             left = left.saturating_sub(counts.recv().await.unwrap_or(left));
         }
@@ -66,7 +63,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn embedded() -> anyhow::Result<(Aws, StreamName)> {
+async fn embedded() -> Result<(Aws, ApplicationName, StreamName, usize), Box<dyn Error>> {
     let aws = Aws::in_process(Mock::new().service());
     let stream: StreamName = "lines".parse()?;
     aws.kinesis().create_stream(&stream, 2).await?;
@@ -74,5 +71,5 @@ async fn embedded() -> anyhow::Result<(Aws, StreamName)> {
         let entry = PutRecordsEntry::new(line.parse()?, line.into());
         aws.kinesis().put_record(&stream, &entry).await?;
     }
-    Ok((aws, stream))
+    Ok((aws, "printers".parse()?, stream, 3))
 }
