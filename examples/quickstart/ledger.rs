@@ -1,10 +1,10 @@
 //! What was stored and what was delivered, and the judgement of the run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use shardwise::env::Instant;
+use shardwise::env::{Instant, lock};
 use shardwise::{SequenceNumber, Shard, ShardId};
 
 use super::flights::{Delays, Flight};
@@ -157,7 +157,7 @@ impl Ledger {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

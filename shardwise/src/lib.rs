@@ -149,8 +149,8 @@ pub use shardwise_mock as mock;
 
 pub use bytes::Bytes;
 pub use shardwise_client::credential_types::Credentials;
-pub use shardwise_client::{Aws, AwsBuilder, ConfigError, ConfigErrorKind, Env};
+pub use shardwise_client::{Aws, AwsBuilder, Env};
 pub use shardwise_types::{
-    ApplicationName, HashKey, HashKeyRange, Invalid, PartitionKey, SequenceNumber, Shard, ShardId,
-    StreamArn, StreamName, WorkerId, limits,
+    ApplicationName, ConfigError, ConfigErrorKind, HashKey, HashKeyRange, Invalid, PartitionKey,
+    SequenceNumber, Shard, ShardId, StreamArn, StreamName, WorkerId, limits, with_causes,
 };
