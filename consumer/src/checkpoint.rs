@@ -5,20 +5,22 @@ use std::sync::Arc;
 use shardwise_client::ChildShard;
 use shardwise_types::ShardId;
 
-use crate::error::CheckpointError;
-use crate::keeper::KeptLease;
+use crate::error::{CheckpointError, CheckpointErrorKind};
+use crate::leases::{Checkpoint, LeaseError, LeaseHandle};
 use crate::record::Position;
+use crate::stats::Stats;
 
 /// Writes down how far a shard is processed. One per shard; cheap to clone, so that the processor
 /// may keep it.
 #[derive(Debug, Clone)]
 pub struct Checkpointer {
-    lease: KeptLease,
+    lease: LeaseHandle,
+    stats: Stats,
 }
 
 impl Checkpointer {
-    pub(crate) fn new(lease: KeptLease) -> Self {
-        Self { lease }
+    pub(crate) fn new(lease: LeaseHandle, stats: Stats) -> Self {
+        Self { lease, stats }
     }
 
     /// Says that the record at `position` and all before it are done with. Whoever reads the shard
@@ -39,7 +41,21 @@ impl Checkpointer {
     /// Safe. The checkpoint may be written all the same, and is remembered: none before it is
     /// written later.
     pub async fn checkpoint(&self, position: &Position) -> Result<(), CheckpointError> {
-        self.lease.checkpoint(position).await
+        if position.shard_id != *self.shard_id() {
+            let foreign = format!("{position} of {}", position.shard_id);
+            return Err(CheckpointError::new(CheckpointErrorKind::ForeignPosition)
+                .with_source(format!("{foreign} is no place in {}", self.shard_id())));
+        }
+        let before = self.lease.checkpointed();
+        let checkpoint = Checkpoint::At {
+            sequence_number: position.sequence_number.clone(),
+            sub_sequence: position.sub_sequence_number,
+        };
+        self.lease.checkpoint(checkpoint).await.map_err(refused)?;
+        if self.lease.checkpointed() != before {
+            self.stats.count(|stats| stats.checkpoints += 1);
+        }
+        Ok(())
     }
 
     /// The shard.
@@ -55,7 +71,8 @@ impl Checkpointer {
 #[derive(Debug)]
 #[must_use = "the children of a shard start only after its end is checkpointed"]
 pub struct ShardEnd {
-    lease: KeptLease,
+    lease: LeaseHandle,
+    stats: Stats,
     children: Arc<[ChildShard]>,
 }
 
@@ -72,8 +89,12 @@ pub struct EndAcked {
 }
 
 impl ShardEnd {
-    pub(crate) fn new(lease: KeptLease, children: Arc<[ChildShard]>) -> Self {
-        Self { lease, children }
+    pub(crate) fn new(lease: LeaseHandle, stats: Stats, children: Arc<[ChildShard]>) -> Self {
+        Self {
+            lease,
+            stats,
+            children,
+        }
     }
 
     /// Says that the shard is done with.
@@ -85,7 +106,8 @@ impl ShardEnd {
     /// # Cancel safety
     /// Safe. The end may be written all the same.
     pub async fn checkpoint(self) -> Result<EndAcked, CheckpointError> {
-        self.lease.end(&self.children).await?;
+        self.lease.end(&self.children).await.map_err(refused)?;
+        self.stats.count(|stats| stats.checkpoints += 1);
         Ok(EndAcked {
             shard_id: self.lease.shard_id().clone(),
         })
@@ -101,4 +123,12 @@ impl ShardEnd {
     pub fn children(&self) -> impl Iterator<Item = &ShardId> {
         self.children.iter().map(|child| &child.shard_id)
     }
+}
+
+fn refused(error: LeaseError) -> CheckpointError {
+    let kind = match error {
+        LeaseError::Lost(_) => CheckpointErrorKind::LeaseLost,
+        _ => CheckpointErrorKind::Unavailable,
+    };
+    CheckpointError::new(kind).with_source(error)
 }

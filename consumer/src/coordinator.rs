@@ -18,15 +18,14 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{COOL_DOWN, Config};
 use crate::error::{WorkerError, WorkerErrorKind};
-use crate::keeper::KeptLease;
 use crate::leases::{
-    Held, HoldError, LeaseTable, LookError, Loss, Observations, Scan, Situation, StoreError,
-    decide_takes,
+    Claim, LeaseEnd, LeaseError, LeaseHandle, LeaseReport, LeaseTable, LookError, Observations,
+    Scan, Situation, StoreError, decide_takes,
 };
 use crate::parents::{BETWEEN_ROUNDS, Parents};
 use crate::processor::{RecordProcessor, ShardInfo};
 use crate::shard::calls::Factory;
-use crate::shard::run::{Orders, Outcome, ShardRun};
+use crate::shard::run::{Orders, ShardRun};
 use crate::shard::state::ShardState;
 use crate::stats::{LeaseEventKind, Stats};
 use crate::sync::{KEEP_FINISHED, Unsynced, sync};
@@ -47,36 +46,27 @@ const SYNC_AGAIN: Duration = Duration::from_secs(2);
 /// restored, is through in that time; the leases have expired long before.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
 
-/// Events that wait for the loop. It empties the queue at once; a shard whose event finds no room
-/// waits.
-pub(crate) const EVENTS_WAITING: usize = 64;
-
-/// What a shard's tasks tell the worker.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// The lease of a child, made by this worker.
-    Child(Box<Held>),
-    /// A merged shard cannot begin, since one of its parents has no lease.
-    ShardsMissing,
-}
+/// Reports of leases that wait for the loop. It empties the queue at once; a shard whose report finds
+/// no room waits.
+const REPORTS_WAITING: usize = 64;
 
 /// A job's report.
 enum Done {
     Looked(Observations, Result<Scan, LookError>),
     Synced(Result<usize, Unsynced>),
-    Took(ShardId, Box<Result<Held, HoldError>>),
+    Took(ShardId, Box<Result<Claim, LeaseError>>),
     /// Whether a parent is done.
     Parent(ShardId, Result<bool, StoreError>),
     /// A lease that came too late is released.
     LetGo(ShardId),
-    Shard(ShardId, Result<Outcome, TaskError>),
+    Shard(ShardId, Result<LeaseEnd, TaskError>),
 }
 
 type Job = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 /// A shard whose lease is held.
 struct Running {
-    lease: KeptLease,
+    lease: LeaseHandle,
     orders: watch::Sender<Orders>,
 }
 
@@ -88,8 +78,8 @@ pub(crate) struct Coordinator<P> {
     table: LeaseTable,
     factory: Factory<P>,
     stats: Stats,
-    events: mpsc::Receiver<Event>,
-    event_sender: mpsc::Sender<Event>,
+    reports: mpsc::Receiver<LeaseReport>,
+    report_sender: mpsc::Sender<LeaseReport>,
     jobs: FuturesUnordered<Job>,
     shards: BTreeMap<ShardId, Running>,
     parents: Parents,
@@ -118,7 +108,7 @@ impl<P: RecordProcessor> Coordinator<P> {
         stats: Stats,
     ) -> Self {
         let env = kinesis.env().clone();
-        let (event_sender, events) = mpsc::channel(EVENTS_WAITING);
+        let (report_sender, reports) = mpsc::channel(REPORTS_WAITING);
         let now = env.now();
         let seen = Observations::new(config.failover);
         Self {
@@ -128,8 +118,8 @@ impl<P: RecordProcessor> Coordinator<P> {
             table,
             factory,
             stats,
-            events,
-            event_sender,
+            reports,
+            report_sender,
             jobs: FuturesUnordered::new(),
             shards: BTreeMap::new(),
             parents: Parents::default(),
@@ -155,8 +145,8 @@ impl<P: RecordProcessor> Coordinator<P> {
             // Each branch is cancel safe: events and reports stay where they are.
             let result = tokio::select! {
                 biased;
-                Some(event) = self.events.recv() => {
-                    self.on_event(event);
+                Some(report) = self.reports.recv() => {
+                    self.on_report(report);
                     Ok(())
                 }
                 Some(done) = self.jobs.next(), if !self.jobs.is_empty() => self.on_done(done),
@@ -192,7 +182,7 @@ impl<P: RecordProcessor> Coordinator<P> {
                 while !self.shards.is_empty() || !self.in_flight.is_empty() {
                     tokio::select! {
                         biased;
-                        Some(event) = self.events.recv() => self.on_event(event),
+                        Some(report) = self.reports.recv() => self.on_report(report),
                         Some(done) = self.jobs.next() => {
                             if let Err(error) = self.on_done(done) {
                                 tracing::warn!(%error, "while the worker stops");
@@ -204,15 +194,18 @@ impl<P: RecordProcessor> Coordinator<P> {
             .await;
         let busy: Vec<_> = std::mem::take(&mut self.shards).into_keys().collect();
         for shard_id in &busy {
-            self.stats.left(shard_id, LeaseEventKind::Abandoned);
+            self.stats.left(shard_id, LeaseEnd::Abandoned);
         }
         busy
     }
 
-    fn on_event(&mut self, event: Event) {
-        match event {
-            Event::Child(held) => self.adopt(*held, LeaseEventKind::Created),
-            Event::ShardsMissing => {
+    fn on_report(&mut self, report: LeaseReport) {
+        match report {
+            LeaseReport::Child(claim) => self.adopt(*claim, LeaseEventKind::Created),
+            LeaseReport::WriteFailed => {
+                self.stats.count(|stats| stats.lease_write_failures += 1);
+            }
+            LeaseReport::ShardsMissing => {
                 self.next_sync = self.env.now();
                 self.next_look = self.env.now();
             }
@@ -239,9 +232,9 @@ impl<P: RecordProcessor> Coordinator<P> {
             Done::Took(shard_id, result) => {
                 self.in_flight.remove(&shard_id);
                 match *result {
-                    Ok(held) => self.adopt(held, LeaseEventKind::Taken),
-                    Err(HoldError::Lost(loss)) => {
-                        tracing::debug!(%shard_id, %loss, "another worker was faster");
+                    Ok(claim) => self.adopt(claim, LeaseEventKind::Taken),
+                    Err(LeaseError::Lost(end)) => {
+                        tracing::debug!(%shard_id, "another worker was faster: {end}");
                     }
                     Err(error) => {
                         self.stats.count(|stats| stats.lease_write_failures += 1);
@@ -336,16 +329,18 @@ impl<P: RecordProcessor> Coordinator<P> {
     }
 
     /// Starts the task of a shard whose lease is held now.
-    fn adopt(&mut self, held: Held, how: LeaseEventKind) {
-        let row = held.claimed().clone();
+    fn adopt(&mut self, claim: Claim, how: LeaseEventKind) {
+        let row = claim.row.clone();
         let shard_id = row.shard_id.clone();
         if self.shards.contains_key(&shard_id) {
             // Nothing leads here: a take is not begun for a shard that runs, and a child that is there
             // already is not claimed by its parents' ends. If it did, the shard has one task, not two.
             return;
         }
+        let reports = self.report_sender.clone();
+        let lease = LeaseHandle::new(self.table.clone(), claim, reports);
         if self.is_stopping {
-            self.let_go(held);
+            self.let_go(lease);
             return;
         }
         self.stats.event(&shard_id, how);
@@ -363,20 +358,13 @@ impl<P: RecordProcessor> Coordinator<P> {
             Orders::Wait
         };
         let (orders, receiver) = watch::channel(orders);
-        let (lease, keeper) = KeptLease::keep(
-            held,
-            &self.env,
-            self.config.failover,
-            &self.stats,
-            self.event_sender.clone(),
-        );
         let run = ShardRun {
             env: self.env.clone(),
             kinesis: self.kinesis.clone(),
             config: self.config.clone(),
             info,
+            renewals: lease.keep_renewed(),
             lease: lease.clone(),
-            keeper,
             factory: self.factory.clone(),
             stats: self.stats.clone(),
             orders: receiver,
@@ -430,32 +418,30 @@ impl<P: RecordProcessor> Coordinator<P> {
     fn on_shard_over(
         &mut self,
         shard_id: &ShardId,
-        result: Result<Outcome, TaskError>,
+        result: Result<LeaseEnd, TaskError>,
     ) -> Result<(), WorkerError> {
-        let Some(shard) = self.shards.remove(shard_id) else {
+        if self.shards.remove(shard_id).is_none() {
             return Ok(());
-        };
+        }
         self.parents.forget(shard_id);
         match result {
-            Ok(Outcome::Ended) => {
+            Ok(LeaseEnd::ShardEnded) => {
                 let ready = self.parents.done(shard_id);
                 self.go(&ready);
             }
-            Ok(Outcome::Released | Outcome::Unreleased) => {}
-            Ok(Outcome::Lost) => {
-                if let Some(Loss::TakenByDouble(worker_id)) = shard.lease.held().loss() {
-                    return Err(WorkerError::new(
-                        WorkerErrorKind::DuplicateWorkerId,
-                        format!("another process with the worker id {worker_id} took {shard_id}"),
-                    ));
-                }
+            Ok(LeaseEnd::GivenUp) => self.cool_down(shard_id),
+            Ok(LeaseEnd::StreamDeleted) => return Err(self.stream_deleted()),
+            Ok(LeaseEnd::TakenByNamesake(worker_id)) => {
+                return Err(WorkerError::new(
+                    WorkerErrorKind::DuplicateWorkerId,
+                    format!("another process with the worker id {worker_id} took {shard_id}"),
+                ));
             }
-            Ok(Outcome::GivenUp) => self.cool_down(shard_id),
-            Ok(Outcome::StreamDeleted) => return Err(self.stream_deleted()),
+            Ok(_) => {}
             Err(error) => {
                 // Not the processor: its panics end in its own task. The lease expires by itself.
                 tracing::error!(%shard_id, %error, "the shard's task broke");
-                self.stats.left(shard_id, LeaseEventKind::GivenUp);
+                self.stats.left(shard_id, LeaseEnd::GivenUp);
                 self.cool_down(shard_id);
             }
         }
@@ -468,13 +454,11 @@ impl<P: RecordProcessor> Coordinator<P> {
     }
 
     /// Releases a lease that came when it was not wanted any more.
-    fn let_go(&mut self, held: Held) {
-        self.in_flight.insert(held.shard_id().clone());
+    fn let_go(&mut self, lease: LeaseHandle) {
+        self.in_flight.insert(lease.shard_id().clone());
         self.job(async move {
-            if let Err(error) = held.release().await {
-                tracing::warn!(shard_id = %held.shard_id(), %error, "could not release the lease");
-            }
-            Done::LetGo(held.shard_id().clone())
+            lease.release().await;
+            Done::LetGo(lease.shard_id().clone())
         });
     }
 

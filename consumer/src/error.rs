@@ -1,8 +1,10 @@
 //! What can go wrong: of the worker as a whole, and of one checkpoint.
 
+use std::error::Error as StdError;
 use std::fmt;
 
-use crate::processor::BoxError;
+/// Any error of the application.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Why a worker could not be built or ended before it was asked to.
 ///

@@ -78,7 +78,7 @@
 //! Worker::run_until ─ coordinator: look at the table → take, start, stop      (one loop, owns all)
 //!    └ one task per shard: fetch → expand → process → checkpoint              (in order)
 //!        ├ fetcher: one answer ahead, at the pace that the shard allows
-//!        └ keeper: renews the lease
+//!        └ lease handle: renews, checkpoints
 //! ```
 //! <https://docs.aws.amazon.com/streams/latest/dev/shared-throughput-kcl-consumers.html>
 
@@ -86,7 +86,6 @@ mod checkpoint;
 mod config;
 mod coordinator;
 mod error;
-mod keeper;
 mod leases;
 mod parents;
 mod processor;
@@ -109,9 +108,11 @@ pub use crate::config::{
     COOL_DOWN, DEFAULT_FAILOVER, DEFAULT_IDLE_BETWEEN_READS, DEFAULT_PROCESSOR_ATTEMPTS,
     DEFAULT_SHUTDOWN_GRACE, InitialPosition, MIN_FAILOVER, WorkerBuilder,
 };
-pub use crate::error::{CheckpointError, CheckpointErrorKind, WorkerError, WorkerErrorKind};
-pub use crate::leases::MemoryLeaseStore;
-pub use crate::processor::{BoxError, RecordProcessor, ShardInfo};
+pub use crate::error::{
+    BoxError, CheckpointError, CheckpointErrorKind, WorkerError, WorkerErrorKind,
+};
+pub use crate::leases::{LeaseEnd, MemoryLeaseStore};
+pub use crate::processor::{RecordProcessor, ShardInfo};
 pub use crate::record::{Batch, ConsumedRecord, Position, RecordForm};
 pub use crate::shard::state::ShardState;
 pub use crate::stats::{LeaseEvent, LeaseEventKind, Stats, WorkerStats};

@@ -1,14 +1,10 @@
 //! What an application implements: the processor of one shard.
 
-use std::error::Error as StdError;
-
 use shardwise_types::{HashKeyRange, ShardId, StreamName};
 
 use crate::checkpoint::{Checkpointer, EndAcked, ShardEnd};
+use crate::error::BoxError;
 use crate::record::{Batch, Position};
-
-/// Any error of the application.
-pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Processes the records of one shard. Write the methods as plain `async fn`.
 ///

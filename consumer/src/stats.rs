@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use shardwise_env::Env;
 use shardwise_types::ShardId;
 
+use crate::leases::LeaseEnd;
 use crate::shard::state::ShardState;
 
 /// Lease events that are kept: enough to see a rebalance of a large worker, little to copy.
@@ -55,7 +56,7 @@ pub struct WorkerStats {
     /// Shards that were processed to their end and checkpointed there.
     pub shards_ended: u64,
     /// Shards that were given up, since their processor had failed too often or to make room for
-    /// others ([`LeaseEventKind::GivenUp`]).
+    /// others ([`LeaseEnd::GivenUp`]).
     pub shards_given_up: u64,
     /// The shards that this worker holds now, and what it does with them.
     pub shards: BTreeMap<ShardId, ShardState>,
@@ -76,27 +77,15 @@ pub struct LeaseEvent {
 }
 
 /// What happened to a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum LeaseEventKind {
     /// This worker took it.
     Taken,
     /// This worker made it, for the child of a shard that ended here.
     Created,
-    /// Another worker took it.
-    Lost,
-    /// This worker released it, at shutdown.
-    Released,
-    /// Its shard is checkpointed at the end.
-    Ended,
-    /// This worker gave it up: the processor failed too often; or the worker holds
-    /// [`max_leases`](crate::WorkerBuilder::max_leases), and the shard was at its end for five minutes,
-    /// waiting for the lease of its merged child's other parent. It is released, or expires by itself if
-    /// the lease table gave no answer.
-    GivenUp,
-    /// At shutdown the grace ended before the processor did, or the lease table gave no answer to
-    /// the release. The lease expires by itself.
-    Abandoned,
+    /// This worker does not hold it any more, for this reason.
+    Ended(LeaseEnd),
 }
 
 impl Stats {
@@ -128,21 +117,21 @@ impl Stats {
     }
 
     /// The shard is no longer held, for this reason.
-    pub(crate) fn left(&self, shard_id: &ShardId, why: LeaseEventKind) {
+    pub(crate) fn left(&self, shard_id: &ShardId, end: LeaseEnd) {
         self.lock().shards.remove(shard_id);
-        self.event(shard_id, why);
+        self.event(shard_id, LeaseEventKind::Ended(end));
     }
 
     pub(crate) fn event(&self, shard_id: &ShardId, kind: LeaseEventKind) {
         let at = self.0.env.wall_now();
         tracing::info!(shard_id = %shard_id, event = ?kind, "lease");
         let mut stats = self.lock();
-        match kind {
+        match &kind {
             LeaseEventKind::Taken => stats.leases_taken += 1,
-            LeaseEventKind::Lost => stats.leases_lost += 1,
-            LeaseEventKind::Ended => stats.shards_ended += 1,
-            LeaseEventKind::GivenUp => stats.shards_given_up += 1,
-            LeaseEventKind::Created | LeaseEventKind::Released | LeaseEventKind::Abandoned => {}
+            LeaseEventKind::Ended(LeaseEnd::ShardEnded) => stats.shards_ended += 1,
+            LeaseEventKind::Ended(LeaseEnd::GivenUp) => stats.shards_given_up += 1,
+            LeaseEventKind::Ended(end) if end.is_lost() => stats.leases_lost += 1,
+            LeaseEventKind::Created | LeaseEventKind::Ended(_) => {}
         }
         if stats.events.len() == EVENTS_KEPT {
             stats.events.pop_front();

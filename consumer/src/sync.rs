@@ -9,7 +9,7 @@ use shardwise_types::ShardId;
 
 use crate::config::{Config, InitialPosition};
 use crate::leases::{
-    LeaseTable, Scan, Start, StoreError, SyncError, finished, listing, missing_leases,
+    LeaseError, LeaseTable, Scan, Start, SyncError, finished, listing, missing_leases,
 };
 use crate::stream::{is_gone, may_be_gone};
 
@@ -28,7 +28,7 @@ pub(crate) enum Unsynced {
     #[error("the listing of shards is not whole")]
     Shards(#[source] SyncError),
     #[error("could not create leases")]
-    Create(#[source] StoreError),
+    Create(#[source] LeaseError),
 }
 
 /// Creates the leases that are missing, and deletes those that nobody needs and that are `settled`:

@@ -129,7 +129,6 @@ impl<P: RecordProcessor> Worker<P> {
             StoreChoice::DynamoDb { .. } => Arc::new(DynamoDbStore::new(
                 &self.aws,
                 &config.application,
-                &config.worker_id,
                 config.failover,
             )),
             StoreChoice::Memory(store) => Arc::new(store.clone()),

@@ -18,6 +18,7 @@ use std::time::SystemTime;
 
 use shardwise_types::{ShardId, WorkerId};
 
+use super::end::LeaseEnd;
 use super::lease::{Checkpoint, Incarnation, Lease, Me};
 
 /// What somebody wants of a lease.
@@ -92,27 +93,7 @@ pub(crate) enum Verdict {
     /// A claim is always written again, since nobody knows when the earlier one was sent.
     Again(Box<Lease>),
     /// The lease is not mine, or not any more.
-    Lost(Loss),
-}
-
-/// Whose a lease is that is not mine.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Loss {
-    /// Another worker took it.
-    #[error("worker {0} has it")]
-    Taken(WorkerId),
-    /// Another process with my own worker id took it.
-    #[error("another process with the worker id {0} has it")]
-    TakenByDouble(WorkerId),
-    /// Somebody took it away from its owner and gave it to nobody.
-    #[error("it was freed by somebody else")]
-    Freed,
-    /// The row was removed, or cannot be read.
-    #[error("its row is gone")]
-    Gone,
-    /// This holder gave it up.
-    #[error("it was released")]
-    Released,
+    Lost(LeaseEnd),
 }
 
 /// The write that carries out an intent, given the row as last seen.
@@ -186,7 +167,7 @@ pub(crate) fn judge(seen: &Lease, me: &Me, intent: &Intent, answer: Answer) -> V
         (Intent::Release | Intent::Delete, Answer::Refused(None)) => {
             Verdict::AlreadyDone(Box::new(seen.clone()))
         }
-        (_, Answer::Refused(None)) => Verdict::Lost(Loss::Gone),
+        (_, Answer::Refused(None)) => Verdict::Lost(LeaseEnd::RowGone),
         (Intent::Create, Answer::Refused(Some(row))) if row.is_claimed_by(me) => {
             Verdict::AlreadyDone(row)
         }
@@ -222,14 +203,14 @@ fn refused(seen: &Lease, me: &Me, intent: &Intent, row: Box<Lease>) -> Verdict {
 }
 
 /// Whose the lease is, if it is not mine.
-pub(super) fn loss(row: &Lease, me: &Me) -> Loss {
+pub(super) fn loss(row: &Lease, me: &Me) -> LeaseEnd {
     match row.actual_owner() {
-        None => Loss::Freed,
+        None => LeaseEnd::Freed,
         // Without an incarnation nobody claimed it, so there need not be another process.
         Some(owner) if row.is_of_my_double(me) && row.incarnation.is_some() => {
-            Loss::TakenByDouble(owner.clone())
+            LeaseEnd::TakenByNamesake(owner.clone())
         }
-        Some(owner) => Loss::Taken(owner.clone()),
+        Some(owner) => LeaseEnd::TakenBy(owner.clone()),
     }
 }
 

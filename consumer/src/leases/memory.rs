@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
+use shardwise_env::lock;
 use shardwise_types::ShardId;
 
 use super::decide::{Answer, Write};
@@ -39,7 +40,7 @@ impl MemoryLeaseStore {
     }
 
     fn rows(&self) -> MutexGuard<'_, BTreeMap<ShardId, Lease>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// The whole store: a condition and a change under one lock.

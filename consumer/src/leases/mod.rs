@@ -7,24 +7,20 @@
 //!
 //! ```text
 //! pure    lease.rs    the row and its values           decide.rs   what may be written to it
-//!         holder.rs   what a holder may do             observe.rs  which leases live
+//!         state.rs    what a holder may write          observe.rs  which leases live
 //!         take.rs     who takes what                   sync.rs     which leases are missing
-//!         clean.rs    which leases are done with
-//! shells  table.rs    before a lease is held           held.rs     a lease that is held
+//!         clean.rs    which leases are done with       end.rs      what became of a lease
+//! shells  table.rs    before a lease is held           handle.rs   a lease that is held
+//!         retry.rs    how long an answer is asked for
 //! stores  store.rs    the interface                    dynamodb.rs, row.rs, memory.rs
 //! ```
 //!
-//! # One lease, from the inside out
-//! | layer | what it is |
-//! |---|---|
-//! | [`Lease`] | the row: what the table says |
-//! | `Holder` | what a holder knows of its row and may do: pure |
-//! | [`Held`] | the shell around it: one write at a time |
-//! | `KeptLease` (`keeper.rs`) | a `Held` in the worker's care: renewed in the background, waited for, its writes repeated |
+//! Around a row there are two layers: `LeaseState`, pure, knows what may be written and what an answer
+//! means; [`LeaseHandle`] is the one writer and the one loop that renews.
 //!
 //! # How a worker uses it
 //! ```text
-//! let store: Arc<dyn LeaseStore> = Arc::new(DynamoDbStore::new(&aws, &application, &me, failover));
+//! let store: Arc<dyn LeaseStore> = Arc::new(DynamoDbStore::new(&aws, &application, failover));
 //! let table = LeaseTable::new(store, Me::new(worker_id, env), env.clone(), failover);
 //! table.ensure(MissingTable::Create).await?;
 //!
@@ -35,29 +31,30 @@
 //! table.create(&missing_leases(&shards, &scan, start)?).await?;
 //! for lease in finished(&scan, &shards) { table.delete(lease).await } // shards: ShardFilter::All
 //! for lease in decide_takes(&Situation { .. }, |n| env.random_below(n)) {
-//!     match table.take(lease).await { Ok(held) => start the shard with Arc::new(held), .. }
+//!     let claim = table.take(lease).await?;
+//!     let handle = LeaseHandle::new(table.clone(), claim, reports.clone());
+//!     let renewals = handle.keep_renewed();        // a task, dropped with the shard
 //! }
 //!
-//! // One task renews: for each held lease, at held.renew_at(): held.renew().await.
 //! // One task per shard: wait until all parents are done (table.is_done), then read from
-//! //   held.claimed().checkpoint (LATEST: AT_TIMESTAMP of held.claimed().started_at),
-//! //   ask held.is_valid(now) before each fetch and batch,
-//! //   held.checkpoint(sequence_number, sub_sequence) as the processor says,
-//! //   at the shard's end held.end(&child_shards), which gives the children to hold and renew,
-//! //   at a clean stop held.release().
+//! //   handle.claimed().checkpoint (LATEST: AT_TIMESTAMP of handle.claimed().started_at),
+//! //   handle.valid().await before each fetch and batch,
+//! //   handle.checkpoint(checkpoint) as the processor says,
+//! //   at the shard's end handle.end(&children), which reports the children to hold,
+//! //   at a clean stop handle.release(), which says what became of the lease.
 //! ```
-//!
-//! A worker keeps at most one [`Held`] for a shard: if it has one already, it drops the other.
 
 mod clean;
 mod decide;
 mod dynamodb;
-mod held;
-mod holder;
+mod end;
+mod handle;
 mod lease;
 mod memory;
 mod observe;
+mod retry;
 mod row;
+mod state;
 mod store;
 mod sync;
 mod table;
@@ -66,13 +63,13 @@ mod take;
 mod tests;
 
 pub(crate) use self::clean::finished;
-pub(crate) use self::decide::Loss;
 pub(crate) use self::dynamodb::DynamoDbStore;
-pub(crate) use self::held::Held;
-pub(crate) use self::holder::HoldError;
+pub use self::end::LeaseEnd;
+pub(crate) use self::handle::{LeaseHandle, LeaseReport};
 pub(crate) use self::lease::{Checkpoint, Lease, Me};
 pub use self::memory::MemoryLeaseStore;
 pub(crate) use self::observe::Observations;
+pub(crate) use self::state::{Claim, LeaseError};
 pub(crate) use self::store::{LeaseStore, MissingTable, Scan, StoreError};
 pub(crate) use self::sync::{Start, SyncError, listing, missing_leases};
 pub(crate) use self::table::{LeaseTable, LookError};

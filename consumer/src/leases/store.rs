@@ -111,6 +111,12 @@ impl StoreError {
         }
     }
 
+    /// The table answered, but only with earlier writes of the same worker, one after another.
+    pub(super) fn unanswered() -> Self {
+        let message = "the answers to this worker's writes are lost, one after another";
+        Self::new(StoreErrorKind::Unavailable, message)
+    }
+
     pub(super) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
         self

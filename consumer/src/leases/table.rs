@@ -7,11 +7,11 @@ use shardwise_client::ChildShard;
 use shardwise_env::{Env, Instant};
 use shardwise_types::ShardId;
 
-use super::decide::{self, Intent, Loss, Verdict};
-use super::held::Held;
-use super::holder::{HoldError, Timing};
+use super::decide::{self, Intent, Verdict};
 use super::lease::{Checkpoint, Lease, Me};
 use super::observe::{DuplicateWorkerId, Observations};
+use super::retry::Tries;
+use super::state::{Claim, LeaseError, Timing};
 use super::store::{LeaseStore, MissingTable, Scan, StoreError, StoreErrorKind};
 use super::sync::may_start;
 
@@ -19,8 +19,8 @@ use super::sync::may_start;
 /// record may bear a time that is a little older than the moment it can be read.
 const LATEST_MARGIN: Duration = Duration::from_secs(2);
 
-/// How often a claim is repeated because an earlier one of mine came first.
-const MAX_ROUNDS: usize = 3;
+/// How often a claim is written because an earlier one of this worker came first.
+const MAX_CLAIMS: usize = 3;
 
 /// A store, and the worker that uses it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -75,48 +75,69 @@ impl LeaseTable {
     /// # Errors
     /// [`LookError::Duplicate`] if another live process has this worker's id: stop, loudly.
     pub(crate) async fn look(&self, seen: &mut Observations) -> Result<Scan, LookError> {
-        let asked = self.env().now();
-        let scan = self.store().scan().await?;
-        seen.observe(self.me(), &scan.leases, asked, self.env().now())?;
-        Ok(scan)
+        let mut tries = self.brief_tries();
+        loop {
+            let asked = self.env().now();
+            match self.store().scan().await {
+                Ok(scan) => {
+                    seen.observe(self.me(), &scan.leases, asked, self.env().now())?;
+                    return Ok(scan);
+                }
+                Err(error) if error.is_retryable() && tries.again().await => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Reads one lease as it is now.
+    ///
+    /// # Errors
+    /// As the store gives them; also for a row that cannot be understood.
+    pub(super) async fn read(&self, shard_id: &ShardId) -> Result<Option<Lease>, StoreError> {
+        let mut tries = self.brief_tries();
+        loop {
+            match self.store().read(shard_id).await {
+                Err(error) if error.is_retryable() && tries.again().await => {}
+                result => return result,
+            }
+        }
     }
 
     /// Makes a lease this worker's, given the row as last seen.
     ///
     /// # Errors
-    /// [`HoldError::Lost`] if somebody else was faster, [`HoldError::Unavailable`].
+    /// [`LeaseError::Lost`] if another worker was faster, [`LeaseError::Unavailable`].
     ///
     /// # Cancel safety
     /// The claim may still succeed; the row then bears this worker's name, and is found by the next
     /// look at the table.
-    pub(crate) async fn take(&self, seen: &Lease) -> Result<Held, HoldError> {
+    pub(crate) async fn take(&self, seen: &Lease) -> Result<Claim, LeaseError> {
         let intent = Intent::Take {
             started_at: self.started_at(),
         };
         let mut seen = seen.clone();
-        for _ in 0..MAX_ROUNDS {
-            match self.attempt(&seen, &intent).await? {
-                (Verdict::Done(row), sent) => return Ok(Held::new(self.clone(), *row, sent)),
+        let mut tries = self.brief_tries();
+        for _ in 0..MAX_CLAIMS {
+            match self.attempt(&seen, &intent, &mut tries).await? {
+                (Verdict::Done(row), sent) => return Ok(Claim { row: *row, sent }),
                 (Verdict::Again(row) | Verdict::AlreadyDone(row), _) => seen = *row,
-                (Verdict::Lost(loss), _) => return Err(HoldError::Lost(loss)),
+                (Verdict::Lost(end), _) => return Err(LeaseError::Lost(end)),
             }
         }
-        Err(HoldError::Lost(Loss::Taken(self.me().worker_id.clone())))
+        Err(LeaseError::Unavailable(StoreError::unanswered()))
     }
 
-    /// Creates leases for shards that have none; one that somebody else created meanwhile is fine.
+    /// Creates leases for shards that have none; one that another worker created meanwhile is fine.
     /// Returns how many were created here.
     ///
     /// # Errors
     /// The first that the store gave; what was created until then stays.
-    pub(crate) async fn create(&self, missing: &[Lease]) -> Result<usize, StoreError> {
+    pub(crate) async fn create(&self, missing: &[Lease]) -> Result<usize, LeaseError> {
         let mut created = 0;
         for lease in missing {
-            let write = decide::next(lease, self.me(), &Intent::Create);
-            let answer = self.store().write(&write).await?;
-            if let Verdict::Done(_) = decide::judge(lease, self.me(), &Intent::Create, answer) {
-                created += 1;
-            }
+            let mut tries = self.brief_tries();
+            let verdict = self.attempt(lease, &Intent::Create, &mut tries).await?.0;
+            created += usize::from(matches!(verdict, Verdict::Done(_)));
         }
         Ok(created)
     }
@@ -124,10 +145,11 @@ impl LeaseTable {
     /// Removes the row of a finished shard, unless it has changed since it was seen.
     ///
     /// # Errors
-    /// [`HoldError::Lost`] if it has changed, [`HoldError::Unavailable`].
-    pub(crate) async fn delete(&self, seen: &Lease) -> Result<(), HoldError> {
-        match self.attempt(seen, &Intent::Delete).await? {
-            (Verdict::Lost(loss), _) => Err(HoldError::Lost(loss)),
+    /// [`LeaseError::Lost`] if it has changed, [`LeaseError::Unavailable`].
+    pub(crate) async fn delete(&self, seen: &Lease) -> Result<(), LeaseError> {
+        let mut tries = self.brief_tries();
+        match self.attempt(seen, &Intent::Delete, &mut tries).await? {
+            (Verdict::Lost(end), _) => Err(LeaseError::Lost(end)),
             _ => Ok(()),
         }
     }
@@ -138,7 +160,7 @@ impl LeaseTable {
     /// # Errors
     /// As the store gives them; also for a row that cannot be understood.
     pub(crate) async fn is_done(&self, parent: &ShardId) -> Result<bool, StoreError> {
-        let row = self.store().read(parent).await?;
+        let row = self.read(parent).await?;
         Ok(may_start([row.as_ref()]))
     }
 
@@ -163,13 +185,14 @@ impl LeaseTable {
     }
 
     /// Creates the lease of a child of `ended`, owned by this worker. None if it was there already.
+    /// Tries once: before another try the holder has to ask whether the parent is still its own.
     pub(super) async fn create_child(
         &self,
         ended: &ShardId,
         child: &ChildShard,
-    ) -> Result<Option<Held>, HoldError> {
+    ) -> Result<Option<Claim>, LeaseError> {
         if let Some(parent) = self.missing_parent(ended, child).await? {
-            return Err(HoldError::ParentMissing {
+            return Err(LeaseError::ParentMissing {
                 child: child.shard_id.clone(),
                 parent,
             });
@@ -179,8 +202,8 @@ impl LeaseTable {
         lease.incarnation = Some(self.me().incarnation.clone());
         lease.parents = child.parent_shards.iter().cloned().collect();
         lease.hash_key_range = Some(child.hash_key_range);
-        match self.attempt(&lease, &Intent::Create).await? {
-            (Verdict::Done(row), sent) => Ok(Some(Held::new(self.clone(), *row, sent))),
+        match self.attempt_once(&lease, &Intent::Create).await? {
+            (Verdict::Done(row), sent) => Ok(Some(Claim { row: *row, sent })),
             // Mine, by an earlier try or by the other parent of a merge, whose task may hold it by
             // now: a second claim would move the counter behind that one's back. If nobody here
             // holds it, the next look at the table finds that out.
@@ -195,7 +218,7 @@ impl LeaseTable {
         &self,
         ended: &ShardId,
         child: &ChildShard,
-    ) -> Result<Option<ShardId>, HoldError> {
+    ) -> Result<Option<ShardId>, LeaseError> {
         for parent in child.parent_shards.iter().filter(|parent| *parent != ended) {
             if !self.exists(parent).await? {
                 let waits = !self.exists(&child.shard_id).await?;
@@ -205,28 +228,46 @@ impl LeaseTable {
         Ok(None)
     }
 
-    async fn exists(&self, shard_id: &ShardId) -> Result<bool, HoldError> {
-        match self.store().read(shard_id).await {
+    async fn exists(&self, shard_id: &ShardId) -> Result<bool, LeaseError> {
+        match self.read(shard_id).await {
             Ok(row) => Ok(row.is_some()),
             Err(error) if error.kind() == StoreErrorKind::Unreadable => Ok(true),
-            Err(error) => Err(HoldError::Unavailable(error)),
+            Err(error) => Err(LeaseError::Unavailable(error)),
         }
     }
 
-    /// One write and its verdict, with the time at which it was sent.
+    /// A write and its verdict, tried again while there is no answer.
     async fn attempt(
         &self,
         seen: &Lease,
         intent: &Intent,
-    ) -> Result<(Verdict, Instant), HoldError> {
+        tries: &mut Tries,
+    ) -> Result<(Verdict, Instant), LeaseError> {
+        loop {
+            match self.attempt_once(seen, intent).await {
+                Err(LeaseError::Unavailable(error))
+                    if error.is_retryable() && tries.again().await => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// One write and its verdict, with the time at which it was sent.
+    async fn attempt_once(
+        &self,
+        seen: &Lease,
+        intent: &Intent,
+    ) -> Result<(Verdict, Instant), LeaseError> {
         let write = decide::next(seen, self.me(), intent);
         let sent = self.env().now();
-        let answer = self
-            .store()
-            .write(&write)
-            .await
-            .map_err(HoldError::Unavailable)?;
-        Ok((decide::judge(seen, self.me(), intent, answer), sent))
+        match self.store().write(&write).await {
+            Ok(answer) => Ok((decide::judge(seen, self.me(), intent, answer), sent)),
+            Err(error) => Err(LeaseError::Unavailable(error)),
+        }
+    }
+
+    fn brief_tries(&self) -> Tries {
+        Tries::brief(self.env(), self.timing().failover)
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use shardwise_env::{Env, Task, TaskError};
 
 use crate::checkpoint::{Checkpointer, EndAcked, ShardEnd};
-use crate::processor::{BoxError, RecordProcessor, ShardInfo};
+use crate::error::BoxError;
+use crate::processor::{RecordProcessor, ShardInfo};
 use crate::record::{Batch, Position};
 
 /// Makes a processor for a shard.

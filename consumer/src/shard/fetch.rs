@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use super::pace::{Pace, Tip};
 use super::run::Orders;
 use crate::config::Config;
-use crate::keeper::KeptLease;
+use crate::leases::LeaseHandle;
 use crate::stats::Stats;
 use crate::stream::{is_gone, may_be_gone};
 
@@ -84,7 +84,7 @@ pub(crate) struct Fetcher {
     stream: StreamName,
     shard_id: ShardId,
     max_records: u32,
-    lease: KeptLease,
+    lease: LeaseHandle,
     orders: watch::Receiver<Orders>,
     stats: Stats,
     /// Where the next iterator is to point.
@@ -104,7 +104,7 @@ impl Fetcher {
     pub(crate) fn new(
         kinesis: &Kinesis,
         config: &Config,
-        lease: KeptLease,
+        lease: LeaseHandle,
         orders: watch::Receiver<Orders>,
         stats: Stats,
         from: ReadFrom,

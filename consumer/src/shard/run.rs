@@ -1,8 +1,8 @@
 //! The life of one shard at this worker: wait for the parents, start the processor, fetch, process,
 //! end, leave.
 //!
-//! One task per shard owns all of it: the processor, the fetcher's task and the keeper's. It decides
-//! nothing about leases; it asks the [`KeptLease`] before each batch whether the shard is still its
+//! One task per shard owns all of it: the processor, the fetcher's task and the lease's renewals. It decides
+//! nothing about leases; it asks the [`LeaseHandle`] before each batch whether the shard is still its
 //! own.
 
 use std::error::Error as _;
@@ -20,11 +20,10 @@ use super::fetch::{ANSWERS_AHEAD, Fetched, Fetcher, ReadFrom};
 use super::state::{AfterFailure, Failures, Place, ShardState};
 use crate::checkpoint::{Checkpointer, ShardEnd};
 use crate::config::{Config, InitialPosition};
-use crate::keeper::{KeptLease, Release};
-use crate::leases::Checkpoint;
+use crate::leases::{Checkpoint, LeaseEnd, LeaseHandle};
 use crate::processor::{RecordProcessor, ShardInfo};
 use crate::record::{Batch, ConsumedRecord, Position};
-use crate::stats::{LeaseEventKind, Stats};
+use crate::stats::Stats;
 
 /// How long a worker with as many leases as it may have keeps a shard whose end waits for another
 /// shard: it may keep the very place in which that one's parent would be read. Long beside a cool-down,
@@ -37,12 +36,12 @@ pub(crate) struct ShardRun<P> {
     pub(crate) kinesis: Kinesis,
     pub(crate) config: Arc<Config>,
     pub(crate) info: ShardInfo,
-    pub(crate) lease: KeptLease,
+    pub(crate) lease: LeaseHandle,
     #[expect(
         dead_code,
         reason = "held to be dropped: the renewals end with the shard"
     )]
-    pub(crate) keeper: Task<()>,
+    pub(crate) renewals: Task<()>,
     pub(crate) factory: Factory<P>,
     pub(crate) stats: Stats,
     pub(crate) orders: watch::Receiver<Orders>,
@@ -57,34 +56,6 @@ pub(crate) enum Orders {
     Go,
     /// Finish the call that runs, say good-bye, release the lease.
     Stop,
-}
-
-/// How a shard's task ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The shard is checkpointed at its end.
-    Ended,
-    /// The lease is another's, or nobody's.
-    Lost,
-    /// The worker was told to stop, and the lease is released.
-    Released,
-    /// The worker was told to stop, and nobody knows whether the lease is released.
-    Unreleased,
-    /// The processor failed too often, or the end waited while there was no room for other shards, and
-    /// the lease is released.
-    GivenUp,
-    /// The stream is gone.
-    StreamDeleted,
-}
-
-/// Why the ordinary course of things is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Exit {
-    Ended,
-    Lost,
-    Stop,
-    GivenUp,
-    StreamDeleted,
 }
 
 /// How far one processor came.
@@ -105,35 +76,35 @@ struct Run<P> {
 
 impl<P: RecordProcessor> ShardRun<P> {
     /// Runs until the shard has ended or is no longer this worker's.
-    pub(crate) async fn run(self) -> Outcome {
-        let checkpointer = Checkpointer::new(self.lease.clone());
+    pub(crate) async fn run(self) -> LeaseEnd {
+        let checkpointer = Checkpointer::new(self.lease.clone(), self.stats.clone());
         let mut run = Run {
             calls: Calls::new(self.env.clone(), checkpointer),
             failures: Failures::new(self.config.processor_attempts),
             waits: processor_retries().delays(&self.env),
             parts: self,
         };
-        let exit = run.live().await;
-        run.leave(exit).await
+        let reason = run.live().await;
+        run.leave(reason).await
     }
 
-    async fn pause(&self, delay: Duration) -> Result<(), Exit> {
+    async fn pause(&self, delay: Duration) -> Result<(), LeaseEnd> {
         tokio::select! {
             biased;
-            exit = self.interrupted() => Err(exit),
+            end = self.interrupted() => Err(end),
             () = self.env.sleep(delay) => Ok(()),
         }
     }
 
     /// Waits until the end can be checkpointed, as far as that depends on other shards. It is no failure
     /// of the processor, so the processor is not called before.
-    async fn wait_for_co_parents(&self, children: &[ChildShard]) -> Result<(), Exit> {
+    async fn wait_for_co_parents(&self, children: &[ChildShard]) -> Result<(), LeaseEnd> {
         loop {
             let children_may_come = self.lease.until_children_may_come(children);
             let wait = self.env.timeout(PATIENCE_WHEN_FULL, children_may_come);
             tokio::select! {
                 biased;
-                exit = self.interrupted() => return Err(exit),
+                end = self.interrupted() => return Err(end),
                 waited = wait => if waited.is_ok() {
                     return Ok(());
                 }
@@ -142,18 +113,18 @@ impl<P: RecordProcessor> ShardRun<P> {
             if self.stats.holds() >= self.config.max_leases {
                 let shard_id = &self.info.shard_id;
                 tracing::warn!(%shard_id, "its end waits for another shard, and max_leases leaves no room for that: the shard is given up");
-                return Err(Exit::GivenUp);
+                return Err(LeaseEnd::GivenUp);
             }
         }
     }
 
-    /// Resolves when the shard is not to go on here.
-    async fn interrupted(&self) -> Exit {
+    /// Resolves when the shard is not to go on here, with the reason to let the lease go.
+    async fn interrupted(&self) -> LeaseEnd {
         let mut orders = self.orders.clone();
         tokio::select! {
             biased;
-            () = self.lease.gone() => Exit::Lost,
-            _ = orders.wait_for(|orders| *orders == Orders::Stop) => Exit::Stop,
+            end = self.lease.gone() => end,
+            _ = orders.wait_for(|orders| *orders == Orders::Stop) => LeaseEnd::Released,
         }
     }
 }
@@ -165,17 +136,17 @@ fn processor_retries() -> RetryPolicy {
 }
 
 impl<P: RecordProcessor> Run<P> {
-    async fn live(&mut self) -> Exit {
+    async fn live(&mut self) -> LeaseEnd {
         loop {
             match self.turn().await {
                 Ok(()) => {}
-                Err(exit) => return exit,
+                Err(end) => return end,
             }
         }
     }
 
     /// One processor's turn. Returns only when another one has to go on.
-    async fn turn(&mut self) -> Result<(), Exit> {
+    async fn turn(&mut self) -> Result<(), LeaseEnd> {
         self.wait_for_parents().await?;
         self.start().await?;
         match self.consume().await? {
@@ -184,20 +155,20 @@ impl<P: RecordProcessor> Run<P> {
         }
     }
 
-    async fn wait_for_parents(&mut self) -> Result<(), Exit> {
+    async fn wait_for_parents(&mut self) -> Result<(), LeaseEnd> {
         if *self.parts.orders.borrow() == Orders::Wait {
             self.enter(ShardState::WaitingForParents);
             let mut orders = self.parts.orders.clone();
             tokio::select! {
                 biased;
-                exit = self.parts.interrupted() => return Err(exit),
+                end = self.parts.interrupted() => return Err(end),
                 _ = orders.wait_for(|orders| *orders >= Orders::Go) => {}
             }
         }
         Ok(())
     }
 
-    async fn start(&mut self) -> Result<(), Exit> {
+    async fn start(&mut self) -> Result<(), LeaseEnd> {
         self.enter(ShardState::Starting);
         while !self.calls.is_started() {
             self.ready().await?;
@@ -211,7 +182,7 @@ impl<P: RecordProcessor> Run<P> {
     }
 
     /// Reads and processes behind the checkpoint.
-    async fn consume(&mut self) -> Result<Consumed, Exit> {
+    async fn consume(&mut self) -> Result<Consumed, LeaseEnd> {
         self.enter(ShardState::Processing);
         let (answers, mut fetched) = mpsc::channel(ANSWERS_AHEAD);
         let fetcher = Fetcher::new(
@@ -227,7 +198,7 @@ impl<P: RecordProcessor> Run<P> {
         loop {
             let next = tokio::select! {
                 biased;
-                exit = self.parts.interrupted() => return Err(exit),
+                end = self.parts.interrupted() => return Err(end),
                 // Cancel safe: an answer stays in the channel.
                 next = fetched.recv() => next,
             };
@@ -249,12 +220,12 @@ impl<P: RecordProcessor> Run<P> {
                     }
                 }
                 Some(Fetched::Ended(children)) => return Ok(Consumed::All(children)),
-                Some(Fetched::StreamDeleted) => return Err(Exit::StreamDeleted),
+                Some(Fetched::StreamDeleted) => return Err(LeaseEnd::StreamDeleted),
                 // The fetcher leaves without a word only when this task is about to.
                 None => {
                     if let Err(error) = fetching.await {
                         tracing::error!(shard_id = %self.parts.info.shard_id, %error, "the fetcher broke");
-                        return Err(Exit::GivenUp);
+                        return Err(LeaseEnd::GivenUp);
                     }
                     return Err(self.parts.interrupted().await);
                 }
@@ -273,7 +244,7 @@ impl<P: RecordProcessor> Run<P> {
     }
 
     /// Brings one batch to the processor, again and again if need be.
-    async fn deliver(&mut self, batch: &Batch) -> Result<Delivered, Exit> {
+    async fn deliver(&mut self, batch: &Batch) -> Result<Delivered, LeaseEnd> {
         loop {
             self.ready().await?;
             let attempt = self.failures.next_attempt();
@@ -296,16 +267,17 @@ impl<P: RecordProcessor> Run<P> {
     }
 
     /// Every record is processed: the processor has the last word.
-    async fn end(&mut self, children: Vec<ChildShard>) -> Result<(), Exit> {
+    async fn end(&mut self, children: Vec<ChildShard>) -> Result<(), LeaseEnd> {
         self.enter(ShardState::Ending);
         let children: Arc<[ChildShard]> = children.into();
         while self.calls.is_started() {
             self.parts.wait_for_co_parents(&children).await?;
             self.ready().await?;
-            let end = ShardEnd::new(self.parts.lease.clone(), children.clone());
+            let ShardRun { lease, stats, .. } = &self.parts;
+            let end = ShardEnd::new(lease.clone(), stats.clone(), children.clone());
             match self.calls.shard_ended(end).await {
                 Ok(acked) if acked.shard_id == self.parts.info.shard_id => {
-                    return Err(Exit::Ended);
+                    return Err(LeaseEnd::ShardEnded);
                 }
                 Ok(acked) => {
                     let error = format!("it acknowledged the end of {} instead", acked.shard_id);
@@ -321,23 +293,25 @@ impl<P: RecordProcessor> Run<P> {
 
     /// Waits until the lease is good for another step. There is none behind the shard's end: once
     /// that is checkpointed the shard is done, whatever its processor says or does afterwards.
-    async fn ready(&mut self) -> Result<(), Exit> {
+    async fn ready(&mut self) -> Result<(), LeaseEnd> {
         if self.parts.lease.is_ended() {
-            return Err(Exit::Ended);
+            return Err(LeaseEnd::ShardEnded);
         }
         tokio::select! {
             biased;
-            _ = self.parts.orders.wait_for(|orders| *orders == Orders::Stop) => Err(Exit::Stop),
-            valid = self.parts.lease.valid() => valid.map_err(|_gone| Exit::Lost),
+            _ = self.parts.orders.wait_for(|orders| *orders == Orders::Stop) => Err(LeaseEnd::Released),
+            valid = self.parts.lease.valid() => valid,
         }
     }
 
     /// Counts a failure of the processor, and waits for the next try.
-    async fn failed(&mut self, error: &CallError, at: Place) -> Result<(), Exit> {
+    async fn failed(&mut self, error: &CallError, at: Place) -> Result<(), LeaseEnd> {
         let is_ended = self.parts.lease.is_ended();
         // A processor that fails because its lease is lost has not failed.
-        if self.parts.lease.is_gone() && !is_ended {
-            return Err(Exit::Lost);
+        if let Some(end) = self.parts.lease.lost()
+            && !is_ended
+        {
+            return Err(end);
         }
         self.parts
             .stats
@@ -346,7 +320,7 @@ impl<P: RecordProcessor> Run<P> {
         let cause = error.source().map(ToString::to_string);
         if is_ended {
             tracing::error!(%shard_id, %error, cause, "after the shard's end was checkpointed");
-            return Err(Exit::Ended);
+            return Err(LeaseEnd::ShardEnded);
         }
         match self.failures.failed(at) {
             AfterFailure::Again(attempt) => {
@@ -356,43 +330,38 @@ impl<P: RecordProcessor> Run<P> {
             }
             AfterFailure::GiveUp => {
                 tracing::error!(%shard_id, %error, cause, "the shard is given up, its lease released");
-                Err(Exit::GivenUp)
+                Err(LeaseEnd::GivenUp)
             }
         }
     }
 
-    /// Says good-bye to the processor and lets the lease go.
-    async fn leave(mut self, exit: Exit) -> Outcome {
+    /// Says good-bye to the processor and lets the lease go, for this reason. Gives what became of it.
+    async fn leave(mut self, reason: LeaseEnd) -> LeaseEnd {
         self.enter(ShardState::Stopping);
         // The end may have been checkpointed in the very moment of the order to stop.
-        let exit = if self.parts.lease.is_ended() {
-            Exit::Ended
+        let reason = if self.parts.lease.is_ended() {
+            LeaseEnd::ShardEnded
         } else {
-            exit
+            reason
         };
-        let outcome = match exit {
-            Exit::Ended => Outcome::Ended,
-            Exit::Lost => Outcome::Lost,
-            Exit::GivenUp => self.release(Outcome::GivenUp).await,
-            Exit::StreamDeleted => {
+        let end = match &reason {
+            LeaseEnd::Released | LeaseEnd::StreamDeleted => {
                 self.say_goodbye().await;
-                self.release(Outcome::StreamDeleted).await
+                self.release(&reason).await
             }
-            Exit::Stop => {
-                self.say_goodbye().await;
-                self.release(Outcome::Released).await
-            }
+            LeaseEnd::GivenUp => self.release(&reason).await,
+            reason => reason.clone(),
         };
         // After the good-bye there is no call, whatever became of the lease meanwhile.
-        if matches!(exit, Exit::Lost | Exit::GivenUp)
+        if (reason.is_lost() || reason == LeaseEnd::GivenUp)
             && self.calls.is_started()
             && let Err(error) = self.calls.lease_lost().await
         {
             self.complain(&error);
         }
         let shard_id = &self.parts.info.shard_id;
-        self.parts.stats.left(shard_id, outcome.event());
-        outcome
+        self.parts.stats.left(shard_id, end.clone());
+        end
     }
 
     /// The processor's last call, while the lease is good.
@@ -405,11 +374,11 @@ impl<P: RecordProcessor> Run<P> {
         }
     }
 
-    async fn release(&mut self, outcome: Outcome) -> Outcome {
-        match (self.parts.lease.release().await, outcome) {
-            (Release::Lost, _) => Outcome::Lost,
-            (Release::Unanswered, Outcome::Released) => Outcome::Unreleased,
-            (Release::Done | Release::Unanswered, outcome) => outcome,
+    async fn release(&mut self, reason: &LeaseEnd) -> LeaseEnd {
+        match self.parts.lease.release().await {
+            lost if lost.is_lost() => lost,
+            LeaseEnd::Abandoned if *reason == LeaseEnd::Released => LeaseEnd::Abandoned,
+            _ => reason.clone(),
         }
     }
 
@@ -465,16 +434,4 @@ impl<P: RecordProcessor> Run<P> {
 enum Delivered {
     Accepted,
     ProcessorGone,
-}
-
-impl Outcome {
-    fn event(self) -> LeaseEventKind {
-        match self {
-            Self::Ended => LeaseEventKind::Ended,
-            Self::Lost => LeaseEventKind::Lost,
-            Self::Released | Self::StreamDeleted => LeaseEventKind::Released,
-            Self::Unreleased => LeaseEventKind::Abandoned,
-            Self::GivenUp => LeaseEventKind::GivenUp,
-        }
-    }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use shardwise_client::transport::TransportFault;
-use shardwise_consumer::{CheckpointErrorKind, LeaseEventKind, WorkerErrorKind};
+use shardwise_consumer::{CheckpointErrorKind, LeaseEnd, LeaseEventKind, WorkerErrorKind};
 use shardwise_env::Instant;
 
 use crate::scribe::{Checkpoints, Habits, Trouble, What};
@@ -389,9 +389,16 @@ async fn stats_tell_what_is_held_and_what_happened() -> TestResult {
     worker.stop().await?;
     let stats = stats.snapshot();
     assert!(stats.shards.is_empty());
-    let kinds: Vec<_> = stats.events.iter().map(|event| event.kind).collect();
-    let (taken, released) = (LeaseEventKind::Taken, LeaseEventKind::Released);
-    assert_eq!(kinds, [taken, taken, released, released]);
+    let kinds: Vec<_> = stats
+        .events
+        .iter()
+        .map(|event| event.kind.clone())
+        .collect();
+    let (taken, released) = (
+        LeaseEventKind::Taken,
+        LeaseEventKind::Ended(LeaseEnd::Released),
+    );
+    assert_eq!(kinds, [taken.clone(), taken, released.clone(), released]);
     Ok(())
 }
 

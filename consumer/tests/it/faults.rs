@@ -10,8 +10,8 @@ use http_body_util::BodyExt as _;
 use shardwise_client::Transport;
 use shardwise_client::transport::{Body, BoxFuture, TransportError, TransportFault};
 use shardwise_consumer::{
-    Batch, BoxError, CheckpointErrorKind, Checkpointer, EndAcked, LeaseEventKind, Position,
-    RecordProcessor, ShardEnd, WorkerErrorKind,
+    Batch, BoxError, CheckpointErrorKind, Checkpointer, EndAcked, LeaseEnd, LeaseEventKind,
+    Position, RecordProcessor, ShardEnd, WorkerErrorKind,
 };
 use shardwise_mock::Operation;
 
@@ -397,8 +397,8 @@ async fn a_lease_that_could_not_be_released_is_not_reported_as_released() -> Tes
     worker.stop().await?;
     assert!(world.leases().await[&0].contains_key("leaseOwner"));
     let events = stats.snapshot().events;
-    let last = events.back().map(|event| event.kind);
-    assert_eq!(last, Some(LeaseEventKind::Abandoned));
+    let last = events.back().map(|event| event.kind.clone());
+    assert_eq!(last, Some(LeaseEventKind::Ended(LeaseEnd::Abandoned)));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use shardwise_client::transport::TransportFault;
-use shardwise_consumer::{DEFAULT_PROCESSOR_ATTEMPTS, LeaseEventKind, ShardState};
+use shardwise_consumer::{DEFAULT_PROCESSOR_ATTEMPTS, LeaseEnd, LeaseEventKind, ShardState};
 use shardwise_types::{HashKey, ShardId};
 
 use crate::scribe::{Entry, Habits, What};
@@ -192,7 +192,7 @@ fn events_of(worker: &Started, shard: u32) -> Vec<LeaseEventKind> {
     let its = events
         .iter()
         .filter(|event| event.shard_id == ShardId::from_number(shard));
-    its.map(|event| event.kind).collect()
+    its.map(|event| event.kind.clone()).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -219,7 +219,10 @@ async fn a_shards_end_waits_for_the_lease_of_its_childs_other_parent_and_blames_
     assert_eq!((stats.processor_failures, stats.shards_given_up), (0, 0));
     assert_eq!(
         events_of(&fast_worker, waiting),
-        [LeaseEventKind::Taken, LeaseEventKind::Ended]
+        [
+            LeaseEventKind::Taken,
+            LeaseEventKind::Ended(LeaseEnd::ShardEnded)
+        ]
     );
     let after = world.put_numbered("after-", 20).await;
     world.until_processed(&after).await;
@@ -286,7 +289,10 @@ async fn a_full_worker_does_not_keep_for_ever_the_place_that_the_other_parent_ne
     assert_eq!(worker.stats.snapshot().processor_failures, 0);
     assert_eq!(
         events_of(&worker, waiting),
-        [LeaseEventKind::Taken, LeaseEventKind::GivenUp]
+        [
+            LeaseEventKind::Taken,
+            LeaseEventKind::Ended(LeaseEnd::GivenUp)
+        ]
     );
     worker.stop().await?;
     Ok(())
@@ -299,7 +305,8 @@ async fn a_worker_that_may_not_read_the_other_parents_lease_gives_its_shard_up()
     let (fast, fast_worker, late_worker, waiting) = with_a_late_worker(&world, 400.0).await;
     let denied = TransportFault::Answer(400, "AccessDeniedException");
     fast.faults.on("GetItem", 100_000, denied);
-    let given_up = || events_of(&fast_worker, waiting).contains(&LeaseEventKind::GivenUp);
+    let given_up =
+        || events_of(&fast_worker, waiting).contains(&LeaseEventKind::Ended(LeaseEnd::GivenUp));
     let begin = world.now();
     let end = world.until("given up", given_up).await;
     assert!(end - begin < seconds(120.0), "{:?}", end - begin);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use shardwise_consumer::{
-    Batch, BoxError, COOL_DOWN, Checkpointer, DEFAULT_PROCESSOR_ATTEMPTS, LeaseEventKind,
+    Batch, BoxError, COOL_DOWN, Checkpointer, DEFAULT_PROCESSOR_ATTEMPTS, LeaseEnd, LeaseEventKind,
     RecordProcessor,
 };
 
@@ -132,10 +132,11 @@ async fn a_lone_worker_takes_the_shard_back_after_the_cool_down() -> TestResult 
         .snapshot()
         .events
         .iter()
-        .map(|event| event.kind)
+        .map(|event| event.kind.clone())
         .collect();
     let taken = LeaseEventKind::Taken;
-    assert_eq!(kinds, [taken, LeaseEventKind::GivenUp, taken]);
+    let given_up = LeaseEventKind::Ended(LeaseEnd::GivenUp);
+    assert_eq!(kinds, [taken.clone(), given_up, taken]);
     worker.stop().await?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::error::CredentialsError;
@@ -10,7 +10,7 @@ use aws_runtime::invocation_id::DefaultInvocationIdGenerator;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::config::interceptors::BeforeDeserializationInterceptorContextRef;
-use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
     Config, ConfigBag, Intercept, Region, RuntimeComponents, StalledStreamProtectionConfig,
@@ -18,53 +18,28 @@ use aws_sdk_dynamodb::config::{
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_types::date_time::{DateTime, Format};
 use shardwise_client::{Aws, Service};
-use shardwise_env::{Env, Instant};
-use shardwise_types::WorkerId;
+use shardwise_env::{Env, Instant, lock};
 
 use super::super::store::{StoreError, StoreErrorKind};
 
-/// How often a call is tried. Two more tries outlast a hiccup; after an outage that is longer, the
-/// caller is better asked again, with what it knows by then.
-const ATTEMPTS: u32 = 3;
+/// How long a call may take, as a part of the failover time: DynamoDB answers within milliseconds,
+/// so at the default of 10 s this is a thousand times what it needs.
+const CALL_PART: u32 = 8;
 
-/// The quota of retries, as the SDK has it by default.
-const RETRY_QUOTA: usize = 500;
-
-/// How long a call may take, as a part of the failover time: the time of one renewal. Two renewals
-/// that fail then still leave time for a third.
-const CALL_PART: u32 = 3;
-
-/// How long one try of a call may take, as a part of the failover time: DynamoDB answers within
-/// milliseconds, so at the default of 10 s this is a thousand times what it needs.
-const ATTEMPT_PART: u32 = 8;
-
-/// The least time for one try, however short the failover time: a new connection with TLS takes a
+/// The least time for a call, however short the failover time: a new connection with TLS takes a
 /// tenth of a second.
-const ATTEMPT_LEAST: Duration = Duration::from_millis(300);
+const CALL_LEAST: Duration = Duration::from_millis(300);
+
+/// The most time for a call, as a part of the failover time: that of one renewal.
+const CALL_MOST_PART: u32 = 3;
 
 /// A client for one worker.
-pub(super) fn new(
-    aws: &Aws,
-    worker_id: &WorkerId,
-    failover: Duration,
-    clock: ServiceClock,
-) -> Client {
-    let env = aws.env();
-    // The quota of retries is shared by all clients of a partition, by default all of the process:
-    // another client's failures would then keep a renewal from being tried again.
-    let partition = format!("shardwise-leases-{worker_id}-{:x}", env.random_u64());
-    let partition = RetryPartition::custom(partition)
-        .token_bucket(TokenBucket::new(RETRY_QUOTA))
-        .build();
-    let retries = RetryConfig::standard()
-        .with_max_attempts(ATTEMPTS)
-        .with_initial_backoff(failover / 100)
-        .with_max_backoff(failover / 10);
-    let call = failover / CALL_PART;
-    let timeouts = TimeoutConfig::builder()
-        .operation_timeout(call)
-        .operation_attempt_timeout((failover / ATTEMPT_PART).max(ATTEMPT_LEAST).min(call))
-        .build();
+pub(super) fn new(aws: &Aws, failover: Duration, clock: ServiceClock) -> Client {
+    let timeout = (failover / CALL_PART)
+        .max(CALL_LEAST)
+        .min(failover / CALL_MOST_PART);
+    let timeouts = TimeoutConfig::builder().operation_timeout(timeout).build();
+    let invocation_ids = DefaultInvocationIdGenerator::with_seed(aws.env().random_u64());
     let mut config = Config::builder()
         .behavior_version_latest()
         .region(Region::new(aws.region().to_owned()))
@@ -72,10 +47,12 @@ pub(super) fn new(
         .http_client(aws.http_client())
         .time_source(aws.time_source())
         .sleep_impl(aws.async_sleep())
-        .retry_partition(partition)
-        .retry_config(retries)
+        // Who calls tries again: what a try without an answer means is the protocol's to say. And the
+        // SDK's own quota of retries is shared by all clients of a process, so that a failing
+        // neighbour would keep a renewal from being tried again.
+        .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
-        .invocation_id_generator(DefaultInvocationIdGenerator::with_seed(env.random_u64()))
+        .invocation_id_generator(invocation_ids)
         // Answers are read whole, under a time limit of their own.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .interceptor(clock);
@@ -103,7 +80,7 @@ impl ServiceClock {
 
     /// The service's time now, once it has answered.
     pub(super) fn now(&self) -> Option<SystemTime> {
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *lock(&self.last);
         let (time, heard) = last?;
         time.checked_add(self.env.now().saturating_duration_since(heard))
     }
@@ -114,7 +91,7 @@ impl ServiceClock {
         };
         if let Ok(time) = SystemTime::try_from(date) {
             let heard = Some((time, self.env.now()));
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = heard;
+            *lock(&self.last) = heard;
         }
     }
 }

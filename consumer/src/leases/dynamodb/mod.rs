@@ -22,7 +22,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure};
 use shardwise_client::Aws;
 use shardwise_env::Env;
-use shardwise_types::{ApplicationName, ShardId, WorkerId};
+use shardwise_types::{ApplicationName, ShardId};
 
 use self::client::{ServiceClock, failed};
 use self::update::Update;
@@ -40,18 +40,13 @@ pub(crate) struct DynamoDbStore {
 }
 
 impl DynamoDbStore {
-    /// The table that bears the application's name, for one worker. No call is made.
+    /// The table that bears the application's name. No call is made.
     ///
     /// `failover` bounds how long a call may take: an answer that comes later is of no use.
-    pub(crate) fn new(
-        aws: &Aws,
-        application: &ApplicationName,
-        worker_id: &WorkerId,
-        failover: Duration,
-    ) -> Self {
+    pub(crate) fn new(aws: &Aws, application: &ApplicationName, failover: Duration) -> Self {
         let clock = ServiceClock::new(aws.env().clone());
         Self {
-            client: client::new(aws, worker_id, failover, clock.clone()),
+            client: client::new(aws, failover, clock.clone()),
             table: application.to_string(),
             env: aws.env().clone(),
             clock,

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use crate::leases::decide::{Answer, Change, Intent, Write, next};
+use crate::leases::end::LeaseEnd;
 use crate::leases::lease::{Checkpoint, Lease};
 use crate::leases::store::{LeaseStore, MissingTable};
 
-use super::support::{self, at, child, claimed, epoch, free, me, shard, shards, table};
+use super::support::{
+    self, Held, at, at_sub, child, claimed, epoch, free, me, shard, shards, table, take,
+};
 
 /// A test for each store, out of one function.
 macro_rules! both {
@@ -182,14 +185,15 @@ async fn a_lease_lives_its_whole_life(store: Store) {
     assert_eq!(worker.create(&[free(0)]).await.unwrap(), 1);
     assert_eq!(worker.create(&[free(0)]).await.unwrap(), 0);
     let seen = store.read(&shard(0)).await.unwrap().unwrap();
-    let held = worker.take(&seen).await.unwrap();
+    let mut held = take(&worker, &seen).await.unwrap();
     assert_eq!(held.claimed().checkpoint, Checkpoint::TrimHorizon);
-    held.checkpoint("12".parse().unwrap(), 3).await.unwrap();
-    let children = held.end(&[child(1, &[0])]).await.unwrap();
+    held.checkpoint(at_sub(12, 3)).await.unwrap();
+    let mut children = held.end(&[child(1, &[0])]).await.unwrap();
     let row = store.read(&shard(0)).await.unwrap().unwrap();
     assert_eq!(row.counter, 3);
-    assert!(worker.may_start(children[0].claimed()).await.unwrap());
-    children[0].release().await.unwrap();
+    let child = Held::new(&worker, children.remove(0));
+    assert!(worker.may_start(child.claimed()).await.unwrap());
+    assert_eq!(child.release().await, LeaseEnd::Released);
     worker.delete(&row).await.unwrap();
     let left = store.scan().await.unwrap().leases;
     assert_eq!(left.len(), 1);
@@ -199,17 +203,17 @@ async fn a_lease_lives_its_whole_life(store: Store) {
 async fn a_lost_answer_does_not_lose_the_lease(store: Store) {
     let worker = table(&store, "a");
     worker.create(&[free(0)]).await.unwrap();
-    let held = worker.take(&free(0)).await.unwrap();
+    let held = take(&worker, &free(0)).await.unwrap();
     // A checkpoint of mine, of whose success I never heard.
     let write = next(held.claimed(), worker.me(), &Intent::Checkpoint(at(7)));
     store.write(&write).await.unwrap();
-    held.checkpoint("5".parse().unwrap(), 0).await.unwrap();
+    held.checkpoint(at(5)).await.unwrap();
     assert_eq!(
         held.checkpointed(),
         at(7),
         "adopted whole, and not set back"
     );
-    held.checkpoint("8".parse().unwrap(), 0).await.unwrap();
+    held.checkpoint(at(8)).await.unwrap();
 }
 
 async fn of_two_takers_one_wins(store: Store) {

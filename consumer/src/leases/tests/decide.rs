@@ -1,6 +1,7 @@
 //! Every intent and every kind of answer.
 
-use crate::leases::decide::{Answer, Change, Intent, Loss, Verdict, Write, judge, next};
+use crate::leases::decide::{Answer, Change, Intent, Verdict, Write, judge, next};
+use crate::leases::end::LeaseEnd;
 use crate::leases::lease::{Checkpoint, Lease, Me};
 
 use super::support::{at, claimed, epoch, free, me, shards};
@@ -168,20 +169,20 @@ fn whoever_else_wrote_has_the_lease() {
     let b = "b".parse().unwrap();
     assert_eq!(
         verdict(claimed(0, &me("b", "2"), 6)),
-        Verdict::Lost(Loss::Taken(b))
+        Verdict::Lost(LeaseEnd::TakenBy(b))
     );
     let a = "a".parse().unwrap();
     assert_eq!(
         verdict(claimed(0, &me("a", "2"), 6)),
-        Verdict::Lost(Loss::TakenByDouble(a)),
+        Verdict::Lost(LeaseEnd::TakenByNamesake(a)),
         "my name is not enough"
     );
     let mut freed = free(0);
     freed.counter = 6;
-    assert_eq!(verdict(freed), Verdict::Lost(Loss::Freed));
+    assert_eq!(verdict(freed), Verdict::Lost(LeaseEnd::Freed));
     assert_eq!(
         judge(&seen, &mine(), &checkpoint(9), Answer::Refused(None)),
-        Verdict::Lost(Loss::Gone)
+        Verdict::Lost(LeaseEnd::RowGone)
     );
 }
 
@@ -208,7 +209,7 @@ fn a_row_that_another_hand_gave_away_without_the_counter_is_lost() {
         &Intent::Renew,
         Answer::Applied(Box::new(row)),
     );
-    assert!(matches!(verdict, Verdict::Lost(Loss::Taken(_))));
+    assert!(matches!(verdict, Verdict::Lost(LeaseEnd::TakenBy(_))));
 }
 
 #[test]
@@ -230,7 +231,7 @@ fn a_row_that_is_there_is_not_created_and_not_deleted_unseen() {
     let other = claimed(0, &me("b", "2"), 3);
     for intent in [Intent::Create, Intent::Delete] {
         let verdict = judge(&lease, &mine(), &intent, refused(other.clone()));
-        assert!(matches!(verdict, Verdict::Lost(Loss::Taken(_))));
+        assert!(matches!(verdict, Verdict::Lost(LeaseEnd::TakenBy(_))));
     }
     // My own creation, whose answer was lost.
     let verdict = judge(&lease, &mine(), &Intent::Create, refused(lease.clone()));

@@ -8,14 +8,16 @@ use shardwise_client::transport::{Faults, Faulty, InProcess, TransportFault};
 use shardwise_env::Env;
 use shardwise_mock::Mock;
 
-use crate::leases::decide::Loss;
-use crate::leases::holder::HoldError;
+use crate::leases::end::LeaseEnd;
 use crate::leases::lease::Checkpoint;
 use crate::leases::observe::Observations;
+use crate::leases::state::LeaseError;
 use crate::leases::store::{LeaseStore, MissingTable, StoreErrorKind};
 use crate::leases::table::LeaseTable;
 
-use super::support::{FAILOVER, application, at, child, dynamodb_on, free, shard, table};
+use super::support::{
+    FAILOVER, Held, application, at, at_sub, child, dynamodb_on, free, shard, table, take,
+};
 
 /// What can befall one exchange. After each of them a second try must do.
 const HICCUPS: [TransportFault; 8] = [
@@ -119,10 +121,12 @@ async fn a_table_that_is_not_answered_for_is_waited_for() {
 async fn reads_survive_a_hiccup() {
     for fault in HICCUPS {
         let bench = Bench::new().await;
-        let scan = bench.meets("Scan", fault, bench.store.scan()).await;
+        let worker = bench.worker("a");
+        let mut seen = Observations::new(FAILOVER);
+        let scan = bench.meets("Scan", fault, worker.look(&mut seen)).await;
         assert_eq!(scan.unwrap().leases, [free(0)]);
         let zero = shard(0);
-        let row = bench.meets("GetItem", fault, bench.store.read(&zero)).await;
+        let row = bench.meets("GetItem", fault, worker.read(&zero)).await;
         assert_eq!(row.unwrap(), Some(free(0)));
     }
 }
@@ -151,36 +155,34 @@ async fn no_hiccup_loses_a_lease() {
         let bench = Bench::new().await;
         let worker = bench.worker("a");
         let seen = free(0);
-        let held = bench
-            .meets("UpdateItem", fault, worker.take(&seen))
+        let mut held = bench
+            .meets("UpdateItem", fault, take(&worker, &seen))
             .await
             .unwrap();
         assert_eq!(held.claimed().checkpoint, Checkpoint::TrimHorizon);
         assert!(held.claimed().is_claimed_by(worker.me()));
 
-        bench.env.sleep_until(held.renew_at()).await;
-        let due = bench.env.now();
-        bench
-            .meets("UpdateItem", fault, held.renew())
-            .await
-            .unwrap();
-        assert!(
-            held.valid_until() >= due + FAILOVER,
-            "renewed since, {fault:?}"
-        );
+        let (renewals, due) = (held.keep_renewed(), held.renew_at());
+        let renewed = bench
+            .env
+            .sleep_until(due + FAILOVER / 3 - Duration::from_millis(50));
+        bench.faults.on("UpdateItem", 1, fault);
+        renewed.await;
+        assert_eq!(bench.faults.left(), 0);
+        let valid_until = held.state().valid_until();
+        assert!(valid_until >= due + FAILOVER, "renewed since, {fault:?}");
+        drop(renewals);
 
-        let checkpoint = held.checkpoint("7".parse().unwrap(), 1);
+        let checkpoint = held.checkpoint(at_sub(7, 1));
         bench.meets("UpdateItem", fault, checkpoint).await.unwrap();
         let row = bench.store.read(&shard(0)).await.unwrap().unwrap();
         assert_eq!(row.checkpoint.to_string(), "7/1");
 
         let released = bench.worker("b");
         released.create(&[free(5)]).await.unwrap();
-        let other = released.take(&free(5)).await.unwrap();
-        bench
-            .meets("UpdateItem", fault, other.release())
-            .await
-            .unwrap();
+        let other = take(&released, &free(5)).await.unwrap();
+        let end = bench.meets("UpdateItem", fault, other.release()).await;
+        assert_eq!(end, LeaseEnd::Released);
         let row = bench.store.read(&shard(5)).await.unwrap().unwrap();
         assert_eq!((row.owner, row.incarnation), (None, None));
 
@@ -197,18 +199,18 @@ async fn no_hiccup_loses_a_lease() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_takes_long_does_not_lengthen_the_lease() {
     let bench = Bench::new().await;
-    let held = bench.worker("a").take(&free(0)).await.unwrap();
+    let held = take(&bench.worker("a"), &free(0)).await.unwrap();
     let slow = TransportFault::Delay(Duration::from_millis(200));
     bench.env.sleep_until(held.renew_at()).await;
     let asked = bench.env.now();
     bench.meets("UpdateItem", slow, held.renew()).await.unwrap();
     assert_eq!(bench.env.now(), asked + Duration::from_millis(200));
-    assert_eq!(held.valid_until(), asked + FAILOVER);
+    assert_eq!(held.state().valid_until(), asked + FAILOVER);
 
     let asked = bench.env.now();
-    let checkpoint = held.checkpoint("7".parse().unwrap(), 1);
+    let checkpoint = held.checkpoint(at_sub(7, 1));
     bench.meets("UpdateItem", slow, checkpoint).await.unwrap();
-    assert_eq!(held.valid_until(), asked + FAILOVER);
+    assert_eq!(held.state().valid_until(), asked + FAILOVER);
 }
 
 #[tokio::test(start_paused = true)]
@@ -216,7 +218,7 @@ async fn a_child_is_mine_whatever_befalls_its_creation() {
     for fault in HICCUPS {
         let bench = Bench::new().await;
         let worker = bench.worker("a");
-        let held = worker.take(&free(0)).await.unwrap();
+        let mut held = take(&worker, &free(0)).await.unwrap();
         let children = [child(1, &[0])];
         let end = held.end(&children);
         let mut children = bench.meets("PutItem", fault, end).await.unwrap();
@@ -224,11 +226,11 @@ async fn a_child_is_mine_whatever_befalls_its_creation() {
         assert!(row.is_claimed_by(worker.me()), "{fault:?}");
         // An answer that was lost leaves the claim to the next look at the table.
         let child = match children.pop() {
-            Some(child) => child,
-            None => worker.take(&row).await.unwrap(),
+            Some(child) => Held::new(&worker, child),
+            None => take(&worker, &row).await.unwrap(),
         };
         assert!(child.is_valid(bench.env.now()));
-        child.checkpoint("1".parse().unwrap(), 0).await.unwrap();
+        child.checkpoint(at(1)).await.unwrap();
     }
 }
 
@@ -240,30 +242,75 @@ async fn after_an_unknown_checkpoint_no_lower_one_is_written() {
         (TransportFault::LoseRequest, false),
     ] {
         let bench = Bench::new().await;
-        let held = bench.worker("a").take(&free(0)).await.unwrap();
-        bench.faults.on("UpdateItem", 3, fault);
-        let error = held.checkpoint("9".parse().unwrap(), 0).await.unwrap_err();
-        assert!(matches!(error, HoldError::Unavailable(_)), "{error:?}");
-        assert_eq!(bench.faults.left(), 0);
-        let row = bench.store.read(&shard(0)).await.unwrap().unwrap();
-        assert_eq!(row.checkpoint == at(9), written);
+        let held = take(&bench.worker("a"), &free(0)).await.unwrap();
+        bench.faults.on("UpdateItem", 1_000, fault);
+        let second = Duration::from_secs(1);
+        let unknown = bench.env.timeout(second, held.checkpoint(at(9))).await;
+        assert!(unknown.is_err(), "there is no answer");
+        bench.faults.clear();
+        let row = || async { bench.store.read(&shard(0)).await.unwrap().unwrap() };
+        assert_eq!(row().await.checkpoint == at(9), written);
 
-        let error = held.checkpoint("5".parse().unwrap(), 0).await.unwrap_err();
-        assert!(matches!(error, HoldError::BelowFloor { .. }), "{error:?}");
-        bench.env.sleep_until(held.renew_at()).await;
-        held.renew().await.unwrap();
-        let error = held.checkpoint("5".parse().unwrap(), 0).await.unwrap_err();
-        assert!(matches!(error, HoldError::BelowFloor { .. }), "{error:?}");
-        held.checkpoint("9".parse().unwrap(), 0).await.unwrap();
-        let row = bench.store.read(&shard(0)).await.unwrap().unwrap();
-        assert_eq!(row.checkpoint, at(9));
+        if written {
+            // A renewal finds the lost write.
+            bench.env.sleep_until(held.renew_at()).await;
+            held.renew().await.unwrap();
+        }
+        held.checkpoint(at(5)).await.unwrap();
+        assert_eq!(row().await.checkpoint, at(9));
+        held.checkpoint(at(9)).await.unwrap();
+        assert_eq!(row().await.checkpoint, at(9));
+        held.checkpoint(at(11)).await.unwrap();
+        assert_eq!(row().await.checkpoint, at(11));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_is_tried_for_as_long_as_a_lease_is_good() {
+    let bench = Bench::new().await;
+    let held = take(&bench.worker("a"), &free(0)).await.unwrap();
+    bench
+        .faults
+        .on("UpdateItem", 1_000, TransportFault::InternalFailure);
+    let begin = bench.env.now();
+    let error = held.checkpoint(at(9)).await.unwrap_err();
+    assert!(matches!(
+        error,
+        LeaseError::Unavailable(_) | LeaseError::Expired
+    ));
+    let took = bench.env.now() - begin;
+    assert!(took > FAILOVER * 4 / 5 && took <= FAILOVER, "{took:?}");
+    let tries = 1_000 - bench.faults.left();
+    assert!((8..80).contains(&tries), "{tries} tries in {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewals_that_fail_are_tried_again_with_growing_pauses() {
+    let bench = Bench::new().await;
+    let held = take(&bench.worker("a"), &free(0)).await.unwrap();
+    let _renewals = held.keep_renewed();
+    bench.env.sleep_until(held.renew_at()).await;
+    bench
+        .faults
+        .on("UpdateItem", 10_000, TransportFault::InternalFailure);
+    let last = held.state().valid_until() - Duration::from_millis(1);
+    bench.env.sleep_until(last).await;
+    let in_time = 10_000 - bench.faults.left();
+    assert!((6..60).contains(&in_time), "{in_time} tries in time");
+    // An outage that goes on is not made worse.
+    let before = bench.faults.left();
+    bench.env.sleep(Duration::from_secs(100)).await;
+    let later = before - bench.faults.left();
+    assert!((120..400).contains(&later), "{later} tries in 100 s");
+    bench.faults.clear();
+    bench.env.sleep(FAILOVER / 5).await;
+    assert!(held.is_valid(bench.env.now()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_ends_a_call_in_time_and_the_lease_when_it_is_due() {
     let bench = Bench::new().await;
-    let held = bench.worker("a").take(&free(0)).await.unwrap();
+    let held = take(&bench.worker("a"), &free(0)).await.unwrap();
     let taken = bench.env.now();
     bench
         .faults
@@ -273,12 +320,12 @@ async fn an_outage_ends_a_call_in_time_and_the_lease_when_it_is_due() {
         bench.env.sleep_until(held.renew_at()).await;
         let begin = bench.env.now();
         let error = held.renew().await.unwrap_err();
-        assert!(matches!(error, HoldError::Unavailable(_)), "{error:?}");
+        assert!(matches!(error, LeaseError::Unavailable(_)), "{error:?}");
         assert!(bench.env.now() - begin <= FAILOVER / 3 + Duration::from_millis(1));
         renewals += 1;
     }
     assert!(renewals >= 2, "{renewals} tries to renew");
-    assert!(held.valid_until() == taken + FAILOVER);
+    assert!(held.state().valid_until() == taken + FAILOVER);
     bench.faults.clear();
     bench.env.sleep_until(held.renew_at()).await;
     held.renew().await.unwrap();
@@ -296,7 +343,7 @@ async fn a_claim_that_was_never_answered_is_found_and_taken_again() {
         .faults
         .on("UpdateItem", 3, TransportFault::LoseResponse);
     let error = worker.take(&free(0)).await.unwrap_err();
-    assert!(matches!(error, HoldError::Unavailable(_)), "{error:?}");
+    assert!(matches!(error, LeaseError::Unavailable(_)), "{error:?}");
     let scan = worker.look(&mut Observations::new(FAILOVER)).await.unwrap();
     assert!(scan.leases[0].is_claimed_by(worker.me()));
     worker.take(&scan.leases[0]).await.unwrap();
@@ -305,17 +352,18 @@ async fn a_claim_that_was_never_answered_is_found_and_taken_again() {
 #[tokio::test(start_paused = true)]
 async fn a_release_without_an_answer_leaves_nothing_to_rely_on() {
     let bench = Bench::new().await;
-    let held = bench.worker("a").take(&free(0)).await.unwrap();
+    let held = take(&bench.worker("a"), &free(0)).await.unwrap();
     bench
         .faults
-        .on("UpdateItem", 3, TransportFault::LoseResponse);
-    held.release().await.unwrap_err();
+        .on("UpdateItem", 1_000, TransportFault::LoseResponse);
+    assert_eq!(held.release().await, LeaseEnd::Abandoned);
     assert!(!held.is_valid(bench.env.now()), "the lease may be free");
-    held.release().await.unwrap();
-    assert_eq!(held.loss(), Some(Loss::Released));
+    bench.faults.clear();
+    assert_eq!(held.release().await, LeaseEnd::Released);
+    assert_eq!(held.lost(), Some(LeaseEnd::Released));
 }
 
-/// The SDK does not try again after half an answer; the caller does.
+/// Half an answer is none.
 #[tokio::test(start_paused = true)]
 async fn half_an_answer_does_not_lose_a_lease() {
     let bench = Bench::bare();
@@ -328,16 +376,15 @@ async fn half_an_answer_does_not_lose_a_lease() {
         .await
         .unwrap();
     bench.worker("setup").create(&[free(0)]).await.unwrap();
-    let held = bench.worker("a").take(&free(0)).await.unwrap();
+    let held = take(&bench.worker("a"), &free(0)).await.unwrap();
+    bench.faults.on("Scan", 1, TransportFault::TruncateBody);
+    let error = bench.store.scan().await.unwrap_err();
+    assert!(error.is_retryable());
     bench
         .faults
         .on("UpdateItem", 1, TransportFault::TruncateBody);
-    let error = held.checkpoint("9".parse().unwrap(), 0).await.unwrap_err();
-    let HoldError::Unavailable(error) = error else {
-        panic!("{error:?}")
-    };
-    assert!(error.is_retryable());
-    held.checkpoint("9".parse().unwrap(), 0).await.unwrap();
+    held.checkpoint(at(9)).await.unwrap();
+    assert_eq!(bench.faults.left(), 0);
     assert_eq!(held.checkpointed(), at(9));
 }
 
@@ -352,8 +399,10 @@ async fn one_workers_failures_do_not_use_up_anothers_retries() {
         noisy.store.scan().await.unwrap_err();
     }
     let quiet = Bench::new().await;
-    let scan = quiet.meets("Scan", TransportFault::InternalFailure, quiet.store.scan());
-    scan.await.unwrap();
+    let (worker, mut seen) = (quiet.worker("a"), Observations::new(FAILOVER));
+    let look = worker.look(&mut seen);
+    let look = quiet.meets("Scan", TransportFault::InternalFailure, look);
+    look.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

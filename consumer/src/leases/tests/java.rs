@@ -8,11 +8,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use shardwise_client::Aws;
 use shardwise_mock::Mock;
 
+use crate::leases::end::LeaseEnd;
 use crate::leases::lease::Checkpoint;
 use crate::leases::row::Item;
 use crate::leases::store::{LeaseStore, MissingTable, StoreErrorKind};
 
-use super::support::{application, child, dynamodb_on, free, shard, table};
+use super::support::{application, at, child, dynamodb_on, free, shard, table, take};
 
 struct Bench {
     raw: Client,
@@ -101,7 +102,7 @@ async fn each_write_changes_what_it_must_and_leaves_the_rest() {
     bench.put(before.clone()).await;
     let worker = table(&bench.store, "a");
     let seen = bench.store.read(&shard(0)).await.unwrap().unwrap();
-    let held = worker.take(&seen).await.unwrap();
+    let held = take(&worker, &seen).await.unwrap();
     let taken = bench.item(0).await;
     assert_eq!(
         differences(&before, &taken),
@@ -118,7 +119,8 @@ async fn each_write_changes_what_it_must_and_leaves_the_rest() {
 
     // Equal length, larger: behind the checkpoint of the Java worker.
     let further = "49590338271490256608559692540925702759324208523137515618";
-    held.checkpoint(further.parse().unwrap(), 7).await.unwrap();
+    let checkpoint = Checkpoint::from_row(further, 7).unwrap();
+    held.checkpoint(checkpoint).await.unwrap();
     let checkpointed = bench.item(0).await;
     assert_eq!(
         differences(&taken, &checkpointed),
@@ -136,7 +138,7 @@ async fn each_write_changes_what_it_must_and_leaves_the_rest() {
     assert_eq!(checkpointed["checkpointSubSequenceNumber"], n("7"));
     assert_eq!(checkpointed["ownerSwitchesSinceCheckpoint"], n("0"));
 
-    held.release().await.unwrap();
+    assert_eq!(held.release().await, LeaseEnd::Released);
     let released = bench.item(0).await;
     assert_eq!(
         differences(&checkpointed, &released),
@@ -150,7 +152,7 @@ async fn an_end_writes_what_a_java_worker_looks_for() {
     let bench = Bench::new().await;
     bench.put(java_row(0)).await;
     let seen = bench.store.read(&shard(0)).await.unwrap().unwrap();
-    let held = table(&bench.store, "a").take(&seen).await.unwrap();
+    let mut held = take(&table(&bench.store, "a"), &seen).await.unwrap();
     held.end(&[child(1, &[0]), child(2, &[0])]).await.unwrap();
     let parent = bench.item(0).await;
     assert_eq!(parent["checkpoint"], s("SHARD_END"));
@@ -178,19 +180,18 @@ async fn a_java_latest_is_dated_by_the_services_clock_when_it_is_claimed() {
         .service_time()
         .expect("the service has answered");
     let seen = bench.store.read(&shard(0)).await.unwrap().unwrap();
-    let held = table(&bench.store, "a").take(&seen).await.unwrap();
+    let held = take(&table(&bench.store, "a"), &seen).await.unwrap();
     assert_eq!(held.claimed().checkpoint, Checkpoint::Latest);
     let started_at = held.claimed().started_at.unwrap();
     let ahead = service_time.duration_since(started_at).unwrap();
     assert!((1_000..=3_000).contains(&ahead.as_millis()), "{ahead:?}");
 
     // Whoever takes it next keeps the date; a checkpoint ends it.
-    let again = table(&bench.store, "b")
-        .take(&held_row(&bench).await)
+    let again = take(&table(&bench.store, "b"), &held_row(&bench).await)
         .await
         .unwrap();
     assert_eq!(again.claimed().started_at, Some(started_at));
-    again.checkpoint("1".parse().unwrap(), 0).await.unwrap();
+    again.checkpoint(at(1)).await.unwrap();
     assert_eq!(bench.item(0).await.get("startedAt"), None);
 }
 
@@ -203,13 +204,13 @@ async fn a_java_worker_that_takes_the_lease_has_it() {
     let bench = Bench::new().await;
     let worker = table(&bench.store, "a");
     worker.create(&[free(0)]).await.unwrap();
-    let held = worker.take(&free(0)).await.unwrap();
+    let held = take(&worker, &free(0)).await.unwrap();
     // Java moves owner and counter, and leaves the incarnation as it is.
     let mut row = bench.item(0).await;
     row.insert("leaseOwner".to_owned(), s("java"));
     row.insert("leaseCounter".to_owned(), n("2"));
     bench.put(row).await;
-    let error = held.checkpoint("1".parse().unwrap(), 0).await.unwrap_err();
+    let error = held.checkpoint(at(1)).await.unwrap_err();
     assert_eq!(error.to_string(), "the lease is lost: worker java has it");
 }
 

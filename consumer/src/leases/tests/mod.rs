@@ -3,7 +3,7 @@
 //! - `decide.rs`, `row.rs`, `observe.rs`, `take.rs`, `sync.rs`, `clean.rs`: the pure parts, by
 //!   example and by property
 //! - `model.rs`: random interleavings of several holders over the same pure functions
-//! - `held.rs`: a held lease under a paused clock
+//! - `handle.rs`: a held lease under a paused clock
 //! - `conformance.rs`: one suite for both stores
 //! - `ensure.rs`: the table in DynamoDB, as it may be found
 //! - `faults.rs`: DynamoDB, in the mock, with a transport that misbehaves
@@ -14,7 +14,7 @@ mod conformance;
 mod decide;
 mod ensure;
 mod faults;
-mod held;
+mod handle;
 mod java;
 mod model;
 mod observe;

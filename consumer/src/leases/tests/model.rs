@@ -1,6 +1,6 @@
 //! A model of the protocol: several processes, one lease, everything that can go wrong.
 //!
-//! The processes use the very functions that workers use ([`Holder`] over `next` and `judge`) on
+//! The processes use the very functions that workers use ([`LeaseState`] over `next` and `judge`) on
 //! the very store. Requests are lost, answers are lost, requests arrive late, are repeated by the
 //! SDK, rows are read long before they are acted on, processes freeze and are started again under
 //! the same name. Checked at every single write:
@@ -20,11 +20,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use shardwise_env::{Env, Instant};
 
-use crate::leases::decide::{Answer, Change, Intent, Loss, Verdict, Write, judge, next};
-use crate::leases::holder::{HoldError, Holder, Progress, Timing};
+use crate::leases::decide::{Answer, Change, Intent, Verdict, Write, judge, next};
+use crate::leases::end::LeaseEnd;
 use crate::leases::lease::{Checkpoint, Lease, Me};
 use crate::leases::memory::MemoryLeaseStore;
 use crate::leases::observe::Observations;
+use crate::leases::state::{Claim, LeaseError, LeaseState, Step as Progress, Timing};
 
 use super::support::{FAILOVER, at, epoch, me, shard, shards};
 
@@ -102,7 +103,7 @@ struct Tally {
 
 struct Process {
     me: Me,
-    holder: Option<Holder>,
+    holder: Option<LeaseState>,
     snapshot: Option<Lease>,
     seen: Observations,
 }
@@ -207,7 +208,7 @@ impl World {
             for shown in old.iter().chain([&row]) {
                 holder.seen(shown);
             }
-            if let Some(loss) = holder.loss() {
+            if let Some(loss) = holder.end() {
                 prop_assert!(
                     !row.is_claimed_by(&process.me),
                     "{:?} gave up {:?}",
@@ -242,7 +243,7 @@ impl World {
             };
             match judge(&seen, &me, &intent, answer) {
                 Verdict::Done(row) => {
-                    let holder = Holder::new(me, TIMING, *row, self.now);
+                    let holder = LeaseState::new(me, TIMING, self.claim(*row));
                     self.tally.takes += 1;
                     self.processes[who].holder = Some(holder);
                     return Ok(());
@@ -269,11 +270,11 @@ impl World {
             }
         }
         let row = self.row();
-        match holder.loss() {
+        match holder.end() {
             None => self.processes[who].holder = Some(holder),
             Some(loss) => {
                 self.tally.losses += 1;
-                self.tally.doubles += u32::from(matches!(loss, Loss::TakenByDouble(_)));
+                self.tally.doubles += u32::from(matches!(loss, LeaseEnd::TakenByNamesake(_)));
                 prop_assert!(
                     !row.is_claimed_by(&me),
                     "{:?} gave up {:?}: {}",
@@ -290,16 +291,17 @@ impl World {
     fn round(
         &mut self,
         me: &Me,
-        holder: &mut Holder,
+        holder: &mut LeaseState,
         intent: &Intent,
         fate: Fate,
     ) -> Result<Progress, TestCaseError> {
-        let write = match holder.begin(intent, self.now) {
+        let begun = holder.begin(intent.clone(), self.now);
+        self.tally.below_floor += u32::from(is_below_floor(intent, holder.row(), &begun));
+        let write = match begun {
             Ok(Some(write)) => write,
             Ok(None) => return Ok(Progress::Done),
             Err(error) => {
-                self.tally.expired += u32::from(matches!(error, HoldError::Expired));
-                self.tally.below_floor += u32::from(matches!(error, HoldError::BelowFloor { .. }));
+                self.tally.expired += u32::from(matches!(error, LeaseError::Expired));
                 return Ok(Progress::Done);
             }
         };
@@ -308,14 +310,15 @@ impl World {
         };
         let before = holder.row().clone();
         let is_refused = matches!(answer, Answer::Refused(_));
-        let Ok(progress) = holder.settle(intent, self.now, answer) else {
+        let Ok(progress) = holder.settle(answer) else {
             return Ok(Progress::Done); // lost
         };
         self.tally.adoptions += u32::from(is_refused);
         self.tally.ends += u32::from(holder.row().is_ended());
         if is_refused && self.plant == Plant::AdoptsCounterOnly {
             let counter = holder.row().counter;
-            *holder = Holder::new(me.clone(), TIMING, Lease { counter, ..before }, self.now);
+            let claim = self.claim(Lease { counter, ..before });
+            *holder = LeaseState::new(me.clone(), TIMING, claim);
         }
         Ok(progress)
     }
@@ -396,6 +399,13 @@ impl World {
         planted
     }
 
+    fn claim(&self, row: Lease) -> Claim {
+        Claim {
+            row,
+            sent: self.now,
+        }
+    }
+
     fn check_holders(&self) -> Check {
         let row = self.row();
         let holders = || {
@@ -411,6 +421,20 @@ impl World {
             prop_assert!(valid.count() <= 1, "two holders rely on {row:?}");
         }
         Ok(())
+    }
+}
+
+/// Whether a checkpoint was asked for below what is or may be written: it is not what is written now.
+fn is_below_floor(intent: &Intent, row: &Lease, begun: &Result<Option<Write>, LeaseError>) -> bool {
+    let Intent::Checkpoint(wanted) = intent else {
+        return false;
+    };
+    match begun {
+        Ok(Some(Write::Update { changes, .. })) => {
+            !changes.contains(&Change::Checkpoint(wanted.clone()))
+        }
+        Ok(_) => *wanted < row.checkpoint,
+        Err(_) => false,
     }
 }
 

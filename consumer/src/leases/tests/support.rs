@@ -1,6 +1,7 @@
 //! Short words for the things that every test needs.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,12 +9,13 @@ use shardwise_client::{Aws, ChildShard};
 use shardwise_env::Env;
 use shardwise_mock::Mock;
 use shardwise_types::{ApplicationName, HashKeyRange, ShardId};
+use tokio::sync::mpsc;
 
 use crate::leases::lease::{Checkpoint, Incarnation, Lease, Me};
 use crate::leases::memory::MemoryLeaseStore;
 use crate::leases::store::LeaseStore;
 use crate::leases::table::LeaseTable;
-use crate::leases::{DynamoDbStore, MissingTable};
+use crate::leases::{Claim, DynamoDbStore, LeaseError, LeaseHandle, LeaseReport, MissingTable};
 
 pub(super) const FAILOVER: Duration = Duration::from_secs(10);
 
@@ -27,6 +29,10 @@ pub(super) fn shards(numbers: impl IntoIterator<Item = u32>) -> BTreeSet<ShardId
 
 pub(super) fn at(number: u64) -> Checkpoint {
     Checkpoint::from_row(&number.to_string(), 0).unwrap()
+}
+
+pub(super) fn at_sub(number: u64, sub_sequence: u64) -> Checkpoint {
+    Checkpoint::from_row(&number.to_string(), sub_sequence).unwrap()
 }
 
 pub(super) fn me(worker_id: &str, incarnation: &str) -> Me {
@@ -69,7 +75,7 @@ pub(super) async fn dynamodb() -> Arc<dyn LeaseStore> {
 }
 
 pub(super) fn dynamodb_on(aws: &Aws) -> DynamoDbStore {
-    DynamoDbStore::new(aws, &application(), &"w".parse().unwrap(), FAILOVER)
+    DynamoDbStore::new(aws, &application(), FAILOVER)
 }
 
 /// The table as a worker of this name sees it.
@@ -85,4 +91,46 @@ pub(super) fn child(number: u32, parents: &[u32]) -> ChildShard {
         parents.iter().copied().map(shard).collect(),
         HashKeyRange::FULL,
     )
+}
+
+/// A lease that is held, and what it reports.
+pub(super) struct Held {
+    handle: LeaseHandle,
+    reports: mpsc::Receiver<LeaseReport>,
+}
+
+impl Held {
+    pub(super) fn new(table: &LeaseTable, claim: Claim) -> Self {
+        // Room for all that an outage reports: nobody reads along.
+        let (sender, reports) = mpsc::channel(4096);
+        Self {
+            handle: LeaseHandle::new(table.clone(), claim, sender),
+            reports,
+        }
+    }
+
+    /// Ends the shard. Gives the children that are this worker's own to hold.
+    pub(super) async fn end(&mut self, children: &[ChildShard]) -> Result<Vec<Claim>, LeaseError> {
+        self.handle.end(children).await?;
+        let mut claims = Vec::new();
+        while let Ok(report) = self.reports.try_recv() {
+            if let LeaseReport::Child(claim) = report {
+                claims.push(*claim);
+            }
+        }
+        Ok(claims)
+    }
+}
+
+impl Deref for Held {
+    type Target = LeaseHandle;
+
+    fn deref(&self) -> &LeaseHandle {
+        &self.handle
+    }
+}
+
+pub(super) async fn take(table: &LeaseTable, seen: &Lease) -> Result<Held, LeaseError> {
+    let claim = table.take(seen).await?;
+    Ok(Held::new(table, claim))
 }
