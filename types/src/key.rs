@@ -1,6 +1,7 @@
 //! Partition keys, hash keys and the ranges that shards own.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::str::FromStr;
 
 use bytes::Bytes;
@@ -22,6 +23,26 @@ impl PartitionKey {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A key like no other, so that records spread evenly over the shards: 128 random bits, written
+    /// as 32 hexadecimal digits.
+    ///
+    /// For records that need no order and no grouping. The bits come from the standard library's
+    /// [`RandomState`], which the operating system seeds: no seed replays them, and they are no
+    /// secret. A run that is to be replayed makes its keys from its own generator.
+    ///
+    /// ```
+    /// use shardwise_types::PartitionKey;
+    ///
+    /// assert_ne!(PartitionKey::random(), PartitionKey::random());
+    /// ```
+    #[must_use]
+    pub fn random() -> Self {
+        // Each state has keys of its own, and its hash is a keyed pseudorandom function.
+        let state = RandomState::new();
+        let bits = [0_u8, 1].map(|half| state.hash_one(half));
+        Self(format!("{:016x}{:016x}", bits[0], bits[1]).into())
     }
 
     /// A key that somebody else wrote: taken as it is, whatever its length.
@@ -264,6 +285,21 @@ mod tests {
         assert_eq!(key.as_bytes().as_ptr(), stored[1..].as_ptr());
         assert!(PartitionKey::from_stored(Bytes::new()).is_ok());
         assert!(PartitionKey::from_stored(Bytes::from_static(&[0xff])).is_err());
+    }
+
+    #[test]
+    fn random_keys_differ_and_spread_over_the_ring() {
+        let keys: std::collections::BTreeSet<_> =
+            (0..1_000).map(|_| PartitionKey::random()).collect();
+        assert_eq!(keys.len(), 1_000);
+        let mut eighths = [0; 8];
+        for key in &keys {
+            assert_eq!(key.as_str().parse::<PartitionKey>().unwrap(), *key);
+            let hash = HashKey::of_partition_key(key.as_str()).get();
+            eighths[usize::try_from(hash >> 125).unwrap()] += 1;
+        }
+        // 125 each on average; 60 away from that is six standard deviations.
+        assert!(eighths.iter().all(|n| (65..185).contains(n)), "{eighths:?}");
     }
 
     #[test]
