@@ -3,6 +3,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Any error, as a cause.
@@ -22,8 +23,12 @@ pub enum Written {
 ///
 /// Ask [`kind`](Self::kind) what happened, [`is_retryable`](Self::is_retryable) whether a later
 /// try may succeed and [`written`](Self::written) whether a record may be stored all the same.
-pub struct Error(Box<Inner>);
+///
+/// Cheap to clone: clones share all that it says.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     operation: &'static str,
     kind: ErrorKind,
@@ -33,7 +38,7 @@ struct Inner {
     written: Written,
     attempts: u32,
     service_time: Option<SystemTime>,
-    source: Option<BoxError>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// What kind of failure an [`Error`] is.
@@ -78,7 +83,7 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(operation: &'static str, kind: ErrorKind, written: Written) -> Self {
-        Self(Box::new(Inner {
+        Self(Arc::new(Inner {
             operation,
             kind,
             code: None,
@@ -91,35 +96,41 @@ impl Error {
         }))
     }
 
+    /// For the makers of an error, who hold its only clone.
+    fn inner(&mut self) -> &mut Inner {
+        Arc::make_mut(&mut self.0)
+    }
+
     pub(crate) fn with_code(mut self, code: Option<String>, message: Option<String>) -> Self {
-        self.0.code = code;
-        self.0.message = message;
+        self.inner().code = code;
+        self.inner().message = message;
         self
     }
 
     pub(crate) fn with_request_id(mut self, request_id: Option<String>) -> Self {
-        self.0.request_id = request_id;
+        self.inner().request_id = request_id;
         self
     }
 
     pub(crate) fn with_service_time(mut self, service_time: Option<SystemTime>) -> Self {
-        self.0.service_time = service_time;
+        self.inner().service_time = service_time;
         self
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.0.source = Some(source.into());
+        self.inner().source = Some(Arc::from(source.into()));
         self
     }
 
     pub(crate) fn with_attempts(mut self, attempts: u32) -> Self {
-        self.0.attempts = attempts;
+        self.inner().attempts = attempts;
         self
     }
 
     /// An earlier attempt of the same call may have written, so the whole call may have.
     pub(crate) fn or_written(mut self, earlier: Written) -> Self {
-        self.0.written = self.0.written.max(earlier);
+        let inner = self.inner();
+        inner.written = inner.written.max(earlier);
         self
     }
 
