@@ -8,7 +8,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use shardwise_types::{HashKey, PartitionKey};
 
-use crate::decode::Corrupt;
+use crate::corrupt::Corrupt;
 use crate::message::Tag;
 use crate::wire::{self, MAX_DEPTH, Malformed, Reader, WireType};
 

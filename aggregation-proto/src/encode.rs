@@ -184,19 +184,19 @@ struct Open {
     hash_keys: Table,
     records: Vec<UserRecord>,
     /// For each record, its indices into the tables.
-    places: Vec<Place>,
+    indices: Vec<TableIndices>,
     /// The length of the protobuf message that wraps all of it.
     message_len: usize,
 }
 
 /// Where the keys of a record stand in the tables.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct TableIndices {
     key: usize,
     hash_key: Option<usize>,
 }
 
-impl Place {
+impl TableIndices {
     fn record_len(&self, record: &UserRecord) -> usize {
         size::record(self.key, self.hash_key, record.data().len())
     }
@@ -222,8 +222,8 @@ struct Entry {
 }
 
 impl Table {
-    /// The place of an entry; `is_it` tells whether it is the one that this record brought.
-    fn place(&self, folded: u64, is_it: impl Fn(usize) -> bool) -> Entry {
+    /// Where an entry stands or would stand; `is_it` tells whether it is the one that this record brought.
+    fn entry(&self, folded: u64, is_it: impl Fn(usize) -> bool) -> Entry {
         let found = self.numbers.find(folded, |&(other, number)| {
             other == folded && is_it(self.firsts[number])
         });
@@ -234,7 +234,7 @@ impl Table {
         }
     }
 
-    /// Takes the place, if it is a new one, for an entry that this record brings.
+    /// Adds the entry, if it is a new one, as brought by this record.
     fn fill(&mut self, entry: Entry, record: usize) {
         if entry.is_new {
             let value = (entry.folded, entry.number);
@@ -268,35 +268,35 @@ impl Open {
     /// Adds a record, unless that would make the message longer than this.
     fn push(&mut self, record: UserRecord, max_message_len: usize) -> Result<(), Full> {
         let (partition_key, hash_key) = (record.partition_key(), record.explicit_hash_key());
-        let key = self.keys.place(fold(partition_key.as_bytes()), |first| {
+        let key = self.keys.entry(fold(partition_key.as_bytes()), |first| {
             self.records[first].partition_key() == partition_key
         });
-        let hash_key_place = hash_key.map(|hash_key| {
+        let hash_key_entry = hash_key.map(|hash_key| {
             let folded = fold(&hash_key.get().to_le_bytes());
-            self.hash_keys.place(folded, |first| {
+            self.hash_keys.entry(folded, |first| {
                 self.records[first].explicit_hash_key() == Some(hash_key)
             })
         });
-        let place = Place {
+        let indices = TableIndices {
             key: key.number,
-            hash_key: hash_key_place.map(|it| it.number),
+            hash_key: hash_key_entry.map(|it| it.number),
         };
-        let mut added = size::delimited_field(place.record_len(&record));
+        let mut added = size::delimited_field(indices.record_len(&record));
         if key.is_new {
             added += size::delimited_field(partition_key.as_bytes().len());
         }
-        if let (Some(hash_key), Some(true)) = (hash_key, hash_key_place.map(|it| it.is_new)) {
+        if let (Some(hash_key), Some(true)) = (hash_key, hash_key_entry.map(|it| it.is_new)) {
             added += size::delimited_field(size::decimal_digits(hash_key));
         }
         if self.message_len + added > max_message_len {
             return Err(Full(record));
         }
         self.keys.fill(key, self.records.len());
-        if let Some(hash_key) = hash_key_place {
+        if let Some(hash_key) = hash_key_entry {
             self.hash_keys.fill(hash_key, self.records.len());
         }
         self.message_len += added;
-        self.places.push(place);
+        self.indices.push(indices);
         self.records.push(record);
         Ok(())
     }
@@ -322,13 +322,13 @@ impl Open {
             // Writing to memory cannot fail.
             let _ = write!(out, "{hash_key}");
         }
-        for (user, place) in self.records.iter().zip(&self.places) {
+        for (user, indices) in self.records.iter().zip(&self.indices) {
             let data = user.data();
-            let len = place.record_len(user);
+            let len = indices.record_len(user);
             wire::put_delimited_head(&mut out, aggregated_record::RECORDS, len);
             // Index 0 is written, too: to the KCL a required field that is absent is an error.
-            wire::put_varint_field(&mut out, record::PARTITION_KEY_INDEX, place.key);
-            if let Some(index) = place.hash_key {
+            wire::put_varint_field(&mut out, record::PARTITION_KEY_INDEX, indices.key);
+            if let Some(index) = indices.hash_key {
                 wire::put_varint_field(&mut out, record::EXPLICIT_HASH_KEY_INDEX, index);
             }
             wire::put_delimited_head(&mut out, record::DATA, data.len());

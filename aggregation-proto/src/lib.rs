@@ -62,6 +62,7 @@
 //! reason and the whole record.
 
 mod aggregate;
+mod corrupt;
 mod decode;
 mod encode;
 mod message;
@@ -73,6 +74,7 @@ mod wire;
 mod oracle;
 
 pub use aggregate::{Aggregate, Member, Members};
-pub use decode::{Corrupt, Decoded, PlainReason, decode};
+pub use corrupt::Corrupt;
+pub use decode::{Decoded, PlainReason, decode};
 pub use encode::{Aggregator, Encoded, Full, WRAPPED_PARTITION_KEY};
 pub use user_record::UserRecord;
