@@ -114,7 +114,9 @@ async fn play(stage: &Stage, flights: &[Flight]) -> anyhow::Result<Report> {
     let mut crew = Crew::start(stage, &ledger, &story)?;
     crew.until_both_process().await?;
 
-    let producer = Producer::builder(&stage.aws, stage.stream.clone()).build()?;
+    let producer = Producer::builder(&stage.aws)
+        .stream(&stage.stream)
+        .build()?;
     let sent = Arc::new(AtomicUsize::new(0));
     let sending = send(
         env.clone(),
@@ -162,7 +164,7 @@ async fn play(stage: &Stage, flights: &[Flight]) -> anyhow::Result<Report> {
     story.tell("every flight is sent and stored");
     due.until_all_delivered().await?;
     story.tell("every flight is processed");
-    let stats = producer.stats();
+    let stats = producer.stats().snapshot();
     let closed = producer.close(PATIENCE).await;
     ensure!(
         closed.is_complete(),

@@ -140,7 +140,8 @@ pub(crate) async fn measure(
 /// Puts the records into the mock.
 async fn fill(options: &Options, backend: &Backend, common: &Common) -> anyhow::Result<()> {
     let load = Load::new(common.bytes, backend.aws.env())?;
-    let producer = Producer::builder(&backend.aws, common.stream.clone())
+    let producer = Producer::builder(&backend.aws)
+        .stream(&common.stream)
         .aggregation(options.aggregated)
         .build()?;
     let mut waiting = VecDeque::new();

@@ -56,8 +56,9 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<Run> {
     let env = backend.aws.env();
     let load = Load::new(common.bytes, env)?;
-    let mut builder =
-        Producer::builder(&backend.aws, common.stream.clone()).aggregation(!options.no_aggregation);
+    let mut builder = Producer::builder(&backend.aws)
+        .stream(&common.stream)
+        .aggregation(!options.no_aggregation);
     if let Some(linger) = options.linger {
         builder = builder.linger(Duration::from_millis(linger));
     }

@@ -57,18 +57,19 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<Run> {
     let env = backend.aws.env();
     let load = Load::new(common.bytes, env)?;
-    let producer = Producer::builder(&backend.aws, common.stream.clone())
+    let producer = Producer::builder(&backend.aws)
+        .stream(&common.stream)
         .aggregation(!options.no_aggregation)
         .build()?;
     let records = options.records;
     send(&producer, &load, records / WARM_UP_SHARE, options, backend).await?;
 
     let (begin, (own, served)) = (env.now(), backend.cpu()?);
-    let before = producer.stats();
+    let before = producer.stats().snapshot();
     send(&producer, &load, records, options, backend).await?;
     let elapsed = env.now() - begin;
     let (own_after, served_after) = backend.cpu()?;
-    let after = producer.stats();
+    let after = producer.stats().snapshot();
     let closed = producer.close(DRAIN).await;
     ensure!(closed.is_complete(), "{} not sent", closed.unsent.len());
     ensure!(after.user_records_failed == 0, "{after:?}");

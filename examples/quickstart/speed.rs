@@ -74,7 +74,7 @@ pub(crate) async fn play() -> anyhow::Result<()> {
     }));
 
     let story = Story::begin(&env);
-    let producer = Producer::builder(&aws, stream).build()?;
+    let producer = Producer::builder(&aws).stream(stream).build()?;
     let data = shardwise::Bytes::from(vec![b'.'; BYTES]);
     let keys: Vec<shardwise::PartitionKey> = (0..KEYS)
         .map(|key| format!("key-{key}").try_into())

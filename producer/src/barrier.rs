@@ -1,7 +1,7 @@
 //! What a flush waits for: all records accepted before it.
 //!
 //! Every record belongs to an epoch, and a flush begins a new one. It is over when no record of an
-//! earlier epoch is left. Pure: [`Core`](crate::core::Core) keeps it under its lock.
+//! earlier epoch is left. Pure: [`Buffer`](crate::buffer::Buffer) keeps it under its lock.
 
 use std::collections::BTreeMap;
 

@@ -1,32 +1,34 @@
-//! Parcels that are ready become PutRecords calls: by count, by bytes, by time. Pure.
+//! Kinesis records that are ready become PutRecords calls: by count, by bytes, by time. Pure.
 //!
-//! A parcel leaves when the linger of its first record is over, or earlier in the company of one
-//! whose is, or when enough bytes have come together. Oldest first, so what is tried again goes
-//! before what is fresh.
+//! A Kinesis record leaves when the linger of its first record is over, or earlier in the company
+//! of one whose is, or when enough bytes have come together. Oldest first, so what is tried again
+//! goes before what is fresh.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use shardwise_env::Instant;
 
-use crate::aggregate::{Limits, Parcel, Routing};
+use crate::kinesis_record::{AggregateLimits, KinesisRecord};
+use crate::shard_map::Routing;
 
 /// Bytes that are worth a call before any linger is over: what the KPL lets come together for one
 /// shard. From here on a call's fixed cost is a small part of it.
 pub(crate) const COLLECT_TARGET_BYTES: usize = 256 * 1024;
 
-/// Parcels that may leave as soon as there is a call for them. Bounded by the producer's room.
+/// Kinesis records that may leave as soon as there is a call for them. Bounded by the producer's
+/// room.
 #[derive(Debug)]
 pub(crate) struct Collector {
     max_entries: usize,
     max_bytes: usize,
     /// By expiry, then in order of arrival.
-    ready: BTreeMap<(Instant, u64), Parcel>,
+    ready: BTreeMap<(Instant, u64), KinesisRecord>,
     next_id: u64,
     ready_bytes: usize,
     /// When the first of them must leave.
     leave_at: Option<Instant>,
     /// Halves of calls that were refused as a whole; each is a call of its own.
-    halves: VecDeque<Vec<Parcel>>,
+    halves: VecDeque<Vec<KinesisRecord>>,
 }
 
 impl Collector {
@@ -42,24 +44,27 @@ impl Collector {
         }
     }
 
-    /// Takes a parcel that leaves when it is due.
-    pub(crate) fn put(&mut self, parcel: Parcel) {
-        self.ready_bytes += parcel.size();
-        self.leave_at = Some(self.leave_at.map_or(parcel.due, |at| at.min(parcel.due)));
-        let key = (parcel.expires(), self.next_id);
+    /// Takes a Kinesis record that leaves when it is due.
+    pub(crate) fn put(&mut self, kinesis_record: KinesisRecord) {
+        self.ready_bytes += kinesis_record.size();
+        self.leave_at = Some(
+            self.leave_at
+                .map_or(kinesis_record.due, |at| at.min(kinesis_record.due)),
+        );
+        let key = (kinesis_record.expires(), self.next_id);
         self.next_id += 1;
-        self.ready.insert(key, parcel);
+        self.ready.insert(key, kinesis_record);
     }
 
-    /// Takes parcels that make up a call by themselves.
-    pub(crate) fn put_half(&mut self, parcels: Vec<Parcel>) {
-        if !parcels.is_empty() {
-            self.halves.push_back(parcels);
+    /// Takes Kinesis records that make up a call by themselves.
+    pub(crate) fn put_half(&mut self, kinesis_records: Vec<KinesisRecord>) {
+        if !kinesis_records.is_empty() {
+            self.halves.push_back(kinesis_records);
         }
     }
 
     /// The next call, if one is due.
-    pub(crate) fn take_call(&mut self, now: Instant) -> Option<Vec<Parcel>> {
+    pub(crate) fn take_call(&mut self, now: Instant) -> Option<Vec<KinesisRecord>> {
         if let Some(half) = self.halves.pop_front() {
             return Some(half);
         }
@@ -80,24 +85,24 @@ impl Collector {
             }
             call.push(head.remove());
         }
-        self.ready_bytes -= call.iter().map(Parcel::size).sum::<usize>();
+        self.ready_bytes -= call.iter().map(KinesisRecord::size).sum::<usize>();
         if self.ready.is_empty() {
             self.leave_at = None;
         }
         Some(call).filter(|call| !call.is_empty())
     }
 
-    /// Takes the parcels whose time is over.
-    pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<Parcel> {
+    /// Takes the Kinesis records whose time is over.
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<KinesisRecord> {
         let mut expired = Vec::new();
         while let Some(head) = self.ready.first_entry()
             && head.key().0 <= now
         {
             expired.push(head.remove());
         }
-        self.ready_bytes -= expired.iter().map(Parcel::size).sum::<usize>();
+        self.ready_bytes -= expired.iter().map(KinesisRecord::size).sum::<usize>();
         for half in &mut self.halves {
-            expired.extend(half.extract_if(.., |parcel| parcel.expires() <= now));
+            expired.extend(half.extract_if(.., |kinesis_record| kinesis_record.expires() <= now));
         }
         self.halves.retain(|half| !half.is_empty());
         if self.ready.is_empty() {
@@ -107,16 +112,16 @@ impl Collector {
     }
 
     /// Packs anew what the routing no longer serves.
-    pub(crate) fn reroute(&mut self, routing: &Routing, limits: &Limits) {
+    pub(crate) fn reroute(&mut self, routing: &Routing, limits: &AggregateLimits) {
         self.ready_bytes = 0;
-        for parcel in std::mem::take(&mut self.ready).into_values() {
-            parcel
+        for kinesis_record in std::mem::take(&mut self.ready).into_values() {
+            kinesis_record
                 .reroute(routing, limits)
                 .into_iter()
-                .for_each(|parcel| self.put(parcel));
+                .for_each(|kinesis_record| self.put(kinesis_record));
         }
         // A half that is packed anew may become too large for a call: it rejoins the others.
-        let stale = |parcel: &mut Parcel| match &parcel.target {
+        let stale = |kinesis_record: &mut KinesisRecord| match &kinesis_record.target {
             Some(target) => !routing.serves(target),
             None => false,
         };
@@ -125,11 +130,11 @@ impl Collector {
             displaced.extend(half.extract_if(.., stale));
         }
         self.halves.retain(|half| !half.is_empty());
-        for parcel in displaced {
-            parcel
+        for kinesis_record in displaced {
+            kinesis_record
                 .repack(routing, limits)
                 .into_iter()
-                .for_each(|parcel| self.put(parcel));
+                .for_each(|kinesis_record| self.put(kinesis_record));
         }
     }
 
@@ -143,15 +148,20 @@ impl Collector {
         self.leave_at
     }
 
-    /// When the first parcel expires.
+    /// When the first Kinesis record expires.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         let ready = self.ready.first_key_value().map(|(key, _)| key.0);
-        let halves = self.halves.iter().flatten().map(Parcel::expires).min();
+        let halves = self
+            .halves
+            .iter()
+            .flatten()
+            .map(KinesisRecord::expires)
+            .min();
         ready.into_iter().chain(halves).min()
     }
 
     /// Takes everything.
-    pub(crate) fn take_all(&mut self) -> Vec<Parcel> {
+    pub(crate) fn take_all(&mut self) -> Vec<KinesisRecord> {
         self.leave_at = None;
         self.ready_bytes = 0;
         std::mem::take(&mut self.ready)
@@ -170,14 +180,14 @@ mod tests {
     use shardwise_env::Env;
 
     use super::*;
-    use crate::aggregate::tests::{LIMITS, group, records};
+    use crate::open_aggregate::tests::{LIMITS, aggregate, records};
     use crate::shard_map::tests::Stream;
 
     const TTL: Duration = Duration::from_secs(30);
 
-    /// One parcel for each size.
-    fn parcels(sizes: Vec<usize>, now: Instant) -> Vec<Parcel> {
-        group(records(sizes), now, TTL).seal(&Routing::Loose, &LIMITS)
+    /// One Kinesis record for each size.
+    fn kinesis_records(sizes: Vec<usize>, now: Instant) -> Vec<KinesisRecord> {
+        aggregate(records(sizes), now, TTL).close(&Routing::Loose, &LIMITS)
     }
 
     proptest! {
@@ -195,13 +205,13 @@ mod tests {
             });
             let mut collector = Collector::new(max_entries, max_bytes);
             let total = records.len();
-            for parcel in group(records, now, TTL).seal(&routing, &LIMITS) {
-                collector.put(parcel);
+            for kinesis_record in aggregate(records, now, TTL).close(&routing, &LIMITS) {
+                collector.put(kinesis_record);
             }
             let mut left = 0;
             while let Some(call) = collector.take_call(now) {
                 prop_assert!(!call.is_empty() && call.len() <= max_entries);
-                let bytes: usize = call.iter().map(Parcel::size).sum();
+                let bytes: usize = call.iter().map(KinesisRecord::size).sum();
                 prop_assert!(bytes <= max_bytes || call.len() == 1);
                 left += call.iter().map(|it| it.records.len()).sum::<usize>();
             }
@@ -213,13 +223,13 @@ mod tests {
     }
 
     #[test]
-    fn a_parcel_waits_for_company_until_it_is_due() {
+    fn a_kinesis_record_waits_for_company_until_it_is_due() {
         let now = Env::system().now();
         let due = now + Duration::from_millis(100);
         let mut collector = Collector::new(500, 1_000_000);
-        for mut parcel in parcels(vec![10, 10], now) {
-            parcel.due = due;
-            collector.put(parcel);
+        for mut kinesis_record in kinesis_records(vec![10, 10], now) {
+            kinesis_record.due = due;
+            collector.put(kinesis_record);
         }
         assert!(collector.take_call(now).is_none());
         assert_eq!(collector.next_call(), Some(due));
@@ -232,10 +242,12 @@ mod tests {
         let now = Env::system().now();
         let due = now + Duration::from_secs(1);
         let later = |sizes| {
-            parcels(sizes, now).into_iter().map(move |mut parcel| {
-                parcel.due = due;
-                parcel
-            })
+            kinesis_records(sizes, now)
+                .into_iter()
+                .map(move |mut kinesis_record| {
+                    kinesis_record.due = due;
+                    kinesis_record
+                })
         };
         let mut collector = Collector::new(500, 10_000_000);
         later(vec![COLLECT_TARGET_BYTES]).for_each(|it| collector.put(it));
@@ -253,12 +265,12 @@ mod tests {
     fn the_oldest_leave_first_and_the_expired_not_at_all() {
         let now = Env::system().now();
         let mut collector = Collector::new(1, 1_000);
-        let old = group(records(vec![1]), now, Duration::from_secs(1));
-        let young = group(records(vec![2]), now, Duration::from_secs(2));
-        let gone = group(records(vec![3]), now, Duration::ZERO);
-        for group in [young, old, gone] {
-            for parcel in group.seal(&Routing::Loose, &LIMITS) {
-                collector.put(parcel);
+        let old = aggregate(records(vec![1]), now, Duration::from_secs(1));
+        let young = aggregate(records(vec![2]), now, Duration::from_secs(2));
+        let gone = aggregate(records(vec![3]), now, Duration::ZERO);
+        for aggregate in [young, old, gone] {
+            for kinesis_record in aggregate.close(&Routing::Loose, &LIMITS) {
+                collector.put(kinesis_record);
             }
         }
         assert_eq!(collector.next_expiry(), Some(now));
@@ -273,11 +285,11 @@ mod tests {
     fn the_halves_of_a_refused_call_stay_apart_and_expire_like_others() {
         let now = Env::system().now();
         let mut collector = Collector::new(500, 1_000_000);
-        let mut first = parcels(vec![1; 4], now);
+        let mut first = kinesis_records(vec![1; 4], now);
         let second = first.split_off(2);
         collector.put_half(first);
         collector.put_half(second);
-        parcels(vec![1; 9], now)
+        kinesis_records(vec![1; 9], now)
             .into_iter()
             .for_each(|it| collector.put(it));
         assert_eq!(collector.take_call(now).unwrap().len(), 2);

@@ -1,25 +1,26 @@
 //! How an application learns what became of a record.
 //!
-//! A [`Delivery`] is a shared [`Batch`] and a number. Records that were opened together share one
-//! batch, whatever becomes of them later; its slots are filled in by the engine, an aggregate at a
-//! time, and its waiters woken together. So there is no channel and no allocation per record.
+//! A [`Delivery`] is a shared [`DeliveryGroup`] and a number. Records that were opened together
+//! share one group, whatever becomes of them later; its slots are filled in by the engine, an
+//! aggregate at a time, and its waiters woken together. So there is no channel and no allocation
+//! per record.
 
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-use shardwise_env::Instant;
+use shardwise_env::{Instant, lock};
 use shardwise_types::{SequenceNumber, ShardId, StreamName};
 
 use crate::error::DeliveryError;
 
-/// The fate of one accepted record: a future that is ready once the record is stored, or is known
-/// not to be.
+/// The outcome of one accepted record: a future that is ready once the record is stored, or is
+/// known not to be.
 ///
 /// Dropping it detaches: the record is still sent. If it then fails, that is logged and counted in
-/// [`Stats::failures_unheeded`](crate::Stats::failures_unheeded).
+/// [`ProducerStats::failures_unheeded`](crate::ProducerStats::failures_unheeded).
 ///
 /// # Errors
 /// A [`DeliveryError`], which gives the record back and says whether it may have been written.
@@ -27,9 +28,9 @@ use crate::error::DeliveryError;
 /// # Cancel safety
 /// It may be polled from anywhere, in a `select!` by reference as well; once it has given its
 /// result it stays pending.
-#[must_use = "a delivery that is dropped tells nobody of its failure; await it"]
+#[must_use = "the failure of a dropped delivery is only logged; await it"]
 pub struct Delivery {
-    batch: Arc<Batch>,
+    group: Arc<DeliveryGroup>,
     slot: u32,
     finished: bool,
 }
@@ -55,7 +56,7 @@ pub struct Receipt {
 
 /// Where and how a Kinesis record was stored: what the receipts of its user records share.
 #[derive(Debug, Clone)]
-pub(crate) struct Landing {
+pub(crate) struct PutResult {
     pub(crate) shard_id: ShardId,
     pub(crate) sequence_number: SequenceNumber,
     pub(crate) aggregated: bool,
@@ -65,25 +66,25 @@ pub(crate) struct Landing {
 
 /// What became of one record.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum RecordOutcome {
     Stored {
-        landing: Arc<Landing>,
+        put_result: Arc<PutResult>,
         sub_sequence_number: u32,
     },
     Failed(DeliveryError),
 }
 
-/// What all batches of a producer have in common.
+/// What all delivery groups of a producer have in common.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) stream: StreamName,
-    /// Failures that no delivery was left to tell.
+    /// Failures whose deliveries had been dropped.
     pub(crate) unheeded: AtomicU64,
 }
 
 /// Records that were opened together.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct DeliveryGroup {
     ledger: Arc<Ledger>,
     /// The flush epoch that its records belong to.
     pub(crate) epoch: u64,
@@ -100,11 +101,11 @@ enum Slot {
     Pending,
     Waiting(Waker),
     Detached,
-    Settled(Outcome),
+    Settled(RecordOutcome),
     Taken,
 }
 
-impl Batch {
+impl DeliveryGroup {
     pub(crate) fn new(ledger: Arc<Ledger>, epoch: u64, expires: Instant) -> Arc<Self> {
         Arc::new(Self {
             ledger,
@@ -116,17 +117,17 @@ impl Batch {
 
     pub(crate) fn delivery(self: &Arc<Self>, slot: u32) -> Delivery {
         Delivery {
-            batch: self.clone(),
+            group: self.clone(),
             slot,
             finished: false,
         }
     }
 
     /// Fills in what became of some slots. The caller wakes `wakers` once its books are in order.
-    /// Returns the number of failures that nobody waits for.
+    /// Returns the number of failures whose deliveries were dropped.
     pub(crate) fn settle(
         &self,
-        outcomes: impl Iterator<Item = (u32, Outcome)>,
+        outcomes: impl Iterator<Item = (u32, RecordOutcome)>,
         wakers: &mut Vec<Waker>,
     ) -> u64 {
         let mut unheeded = 0;
@@ -136,13 +137,13 @@ impl Batch {
             match std::mem::replace(slot, Slot::Settled(outcome)) {
                 Slot::Pending => {}
                 Slot::Waiting(waker) => {
-                    // One task often waits for many records of a batch.
+                    // One task often waits for many records of a group.
                     if !wakers.last().is_some_and(|last| last.will_wake(&waker)) {
                         wakers.push(waker);
                     }
                 }
                 Slot::Detached => {
-                    unheeded += u64::from(matches!(slot, Slot::Settled(Outcome::Failed(_))));
+                    unheeded += u64::from(matches!(slot, Slot::Settled(RecordOutcome::Failed(_))));
                     *slot = Slot::Taken;
                 }
                 settled @ (Slot::Settled(_) | Slot::Taken) => {
@@ -157,7 +158,7 @@ impl Batch {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.slots)
     }
 }
 
@@ -169,20 +170,20 @@ fn slot(slots: &mut Vec<Slot>, index: u32) -> &mut Slot {
     &mut slots[index]
 }
 
-impl Outcome {
+impl RecordOutcome {
     fn into_result(self) -> Result<Receipt, DeliveryError> {
         match self {
             Self::Failed(error) => Err(error),
             Self::Stored {
-                landing,
+                put_result,
                 sub_sequence_number,
             } => Ok(Receipt {
-                shard_id: landing.shard_id.clone(),
-                sequence_number: landing.sequence_number.clone(),
+                shard_id: put_result.shard_id.clone(),
+                sequence_number: put_result.sequence_number.clone(),
                 sub_sequence_number: u64::from(sub_sequence_number),
-                aggregated: landing.aggregated,
-                attempts: landing.attempts,
-                maybe_duplicate: landing.maybe_duplicate,
+                aggregated: put_result.aggregated,
+                attempts: put_result.attempts,
+                maybe_duplicate: put_result.maybe_duplicate,
             }),
         }
     }
@@ -195,7 +196,7 @@ impl Future for Delivery {
         if self.finished {
             return Poll::Pending;
         }
-        let mut slots = self.batch.lock();
+        let mut slots = self.group.lock();
         let slot = slot(&mut slots, self.slot);
         match slot {
             Slot::Settled(_) => {}
@@ -222,17 +223,42 @@ impl Drop for Delivery {
         if self.finished {
             return;
         }
-        let mut slots = self.batch.lock();
+        let mut slots = self.group.lock();
         let slot = slot(&mut slots, self.slot);
-        let untold = match std::mem::replace(slot, Slot::Detached) {
+        let outcome = match std::mem::replace(slot, Slot::Detached) {
             Slot::Settled(outcome) => outcome,
             Slot::Pending | Slot::Waiting(_) | Slot::Detached | Slot::Taken => return,
         };
         drop(slots);
-        if let Outcome::Failed(error) = untold {
-            let ledger = &self.batch.ledger;
+        if let RecordOutcome::Failed(error) = outcome {
+            let ledger = &self.group.ledger;
             ledger.unheeded.fetch_add(1, Ordering::Relaxed);
             warn_unheeded(&ledger.stream, 1, &error);
+        }
+    }
+}
+
+impl Receipt {
+    /// The receipt of a record that was stored alone and at the first try; applications make one in
+    /// their tests, and set the other fields as they need them.
+    ///
+    /// ```
+    /// use shardwise_producer::{Receipt, ShardId};
+    ///
+    /// let mut receipt = Receipt::new(ShardId::from_number(3), "4957".parse()?);
+    /// receipt.maybe_duplicate = true;
+    /// assert_eq!(receipt.attempts, 1);
+    /// # Ok::<(), shardwise_producer::Invalid>(())
+    /// ```
+    #[must_use]
+    pub fn new(shard_id: ShardId, sequence_number: SequenceNumber) -> Self {
+        Self {
+            shard_id,
+            sequence_number,
+            sub_sequence_number: 0,
+            aggregated: false,
+            attempts: 1,
+            maybe_duplicate: false,
         }
     }
 }
@@ -245,13 +271,11 @@ impl fmt::Debug for Delivery {
 
 /// The last resort for failures whose deliveries were dropped.
 pub(crate) fn warn_unheeded(stream: &StreamName, records: u64, error: &DeliveryError) {
-    let cause = std::error::Error::source(error).map(ToString::to_string);
     tracing::warn!(
+        operation = "PutRecords",
         %stream,
         records,
-        error = %error,
-        cause = cause.as_deref().unwrap_or("none"),
-        "records failed and nobody waits for them"
+        "records failed whose deliveries were dropped: {error}"
     );
 }
 
@@ -267,35 +291,34 @@ mod tests {
     use crate::error::DeliveryErrorKind;
     use crate::record::Record;
 
-    fn batch() -> Arc<Batch> {
+    fn group() -> Arc<DeliveryGroup> {
         let ledger = Arc::new(Ledger {
             stream: "orders".parse().unwrap(),
             unheeded: AtomicU64::new(0),
         });
-        Batch::new(ledger, 0, Env::system().now())
+        DeliveryGroup::new(ledger, 0, Env::system().now())
     }
 
-    fn stored(sub_sequence_number: u32) -> Outcome {
-        let landing = Landing {
+    fn stored(sub_sequence_number: u32) -> RecordOutcome {
+        let put_result = PutResult {
             shard_id: ShardId::from_number(1),
             sequence_number: "7".parse().unwrap(),
             aggregated: true,
             attempts: 1,
             maybe_duplicate: false,
         };
-        Outcome::Stored {
-            landing: Arc::new(landing),
+        RecordOutcome::Stored {
+            put_result: Arc::new(put_result),
             sub_sequence_number,
         }
     }
 
-    fn failed() -> Outcome {
+    fn failed() -> RecordOutcome {
         let record = Record::new("k".parse().unwrap(), "data");
-        Outcome::Failed(DeliveryError::new(
+        RecordOutcome::Failed(DeliveryError::new(
             DeliveryErrorKind::Stopped,
             Written::No,
             0,
-            None,
             record,
         ))
     }
@@ -310,9 +333,9 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_waits_for_a_whole_batch_is_woken_once() {
-        let batch = batch();
-        let mut deliveries: Vec<_> = (0..100).map(|slot| batch.delivery(slot)).collect();
+    fn a_task_that_waits_for_a_whole_group_is_woken_once() {
+        let group = group();
+        let mut deliveries: Vec<_> = (0..100).map(|slot| group.delivery(slot)).collect();
         let count = Arc::new(Count::default());
         let waker = Waker::from(count.clone());
         for delivery in &mut deliveries {
@@ -320,47 +343,47 @@ mod tests {
             assert!(poll.is_pending());
         }
         let mut wakers = Vec::new();
-        batch.settle((0..100).map(|slot| (slot, stored(slot))), &mut wakers);
+        group.settle((0..100).map(|slot| (slot, stored(slot))), &mut wakers);
         wakers.into_iter().for_each(Waker::wake);
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
     async fn a_delivery_gives_its_result_once_and_is_pending_afterwards() {
-        let batch = batch();
-        let mut delivery = batch.delivery(3);
-        batch.settle([(3, stored(3))].into_iter(), &mut Vec::new());
+        let group = group();
+        let mut delivery = group.delivery(3);
+        group.settle([(3, stored(3))].into_iter(), &mut Vec::new());
         assert_eq!((&mut delivery).await.unwrap().sub_sequence_number, 3);
         let again = poll_fn(|cx| Poll::Ready(Pin::new(&mut delivery).poll(cx).is_pending())).await;
         assert!(again);
     }
 
     #[test]
-    fn a_failure_that_nobody_hears_is_counted_once() {
-        let batch = batch();
-        drop(batch.delivery(0));
-        let late = batch.delivery(1);
-        let heard = batch.delivery(2);
+    fn a_failure_of_a_dropped_delivery_is_counted_once() {
+        let group = group();
+        drop(group.delivery(0));
+        let late = group.delivery(1);
+        let heard = group.delivery(2);
         let outcomes = (0..3).map(|slot| (slot, failed()));
-        assert_eq!(batch.settle(outcomes, &mut Vec::new()), 1);
+        assert_eq!(group.settle(outcomes, &mut Vec::new()), 1);
         drop(late);
         let mut heard = heard;
         let poll = Pin::new(&mut heard).poll(&mut Context::from_waker(Waker::noop()));
         assert!(poll.is_ready());
         drop(heard);
-        assert_eq!(batch.ledger.unheeded.load(Ordering::Relaxed), 2);
+        assert_eq!(group.ledger.unheeded.load(Ordering::Relaxed), 2);
     }
 
     #[test]
-    fn a_success_that_nobody_hears_is_no_failure() {
-        let batch = batch();
-        drop(batch.delivery(0));
-        let late = batch.delivery(1);
+    fn a_success_of_a_dropped_delivery_is_no_failure() {
+        let group = group();
+        drop(group.delivery(0));
+        let late = group.delivery(1);
         assert_eq!(
-            batch.settle((0..2).map(|slot| (slot, stored(slot))), &mut Vec::new()),
+            group.settle((0..2).map(|slot| (slot, stored(slot))), &mut Vec::new()),
             0
         );
         drop(late);
-        assert_eq!(batch.ledger.unheeded.load(Ordering::Relaxed), 0);
+        assert_eq!(group.ledger.unheeded.load(Ordering::Relaxed), 0);
     }
 }

@@ -1,13 +1,14 @@
-//! The one task of a producer: seals what is due, calls, judges, retries, settles.
+//! The one task of a producer: closes aggregates that are due, calls, checks answers, retries,
+//! completes.
 //!
 //! ```text
-//! core ─ groups due ─ seal ─ parcels ─ Collector ─ PutRecords ─ split ─┬─ settled
-//!                                          └───────── Retries ─────────┴─ again, or stray until a map judges
+//! Buffer ─ OpenAggregate, due ─ close ─ KinesisRecord ─ Collector ─ PutCall ─ shard check ─┬─ Completions
+//!                                             └──────── Retries ────────┴─ again, or until a map comes
 //! ```
 //!
 //! It sleeps until something is due: a linger, an answer, a retry, an expiry. With nothing to send
-//! it has no timer at all. Its parts are pure ([`Collector`], [`Retries`], [`Stream`], the core);
-//! here they are put together. What limits the rate per shard belongs between sealing and
+//! it has no timer at all. Its parts are pure ([`Collector`], [`Retries`], [`StreamInfo`], the
+//! buffer); here they are put together. What limits the rate per shard belongs between closing and
 //! collecting ([`Engine::admit`]); what keeps the order per key, in what [`Collector`] may take.
 
 use std::collections::BTreeMap;
@@ -19,47 +20,52 @@ use futures_util::stream::FuturesUnordered;
 use shardwise_client::retry::{Delays, RetryPolicy};
 use shardwise_client::{Env, Kinesis, PutSuccess, ShardFilter};
 use shardwise_env::{Instant, Task, TaskError};
+use tracing::Instrument as _;
 
-use crate::aggregate::{Group, Limits, Parcel, Routing};
+use crate::buffer::Phase;
+use crate::close_report::Unsent;
 use crate::collect::Collector;
-use crate::config::Settings;
-use crate::core::Phase;
+use crate::completions::Completions;
 use crate::error::{Cause, DeliveryErrorKind, SendErrorKind};
 use crate::fetch::{Fetched, fetch};
-use crate::producer::{Shared, Unsent};
+use crate::kinesis_record::{AggregateLimits, KinesisRecord};
+use crate::open_aggregate::OpenAggregate;
+use crate::put_call::{CallOutcome, EntryOutcome, InFlight, PutCall, PutResponse, call_outcome};
 use crate::record::Record;
-use crate::retry::{Judgement, Retries, Stray, judge};
-use crate::send::{Answer, Call, Fate, Sent, Split, split};
-use crate::settle::Settlement;
+use crate::retry::{Misrouted, Retries};
+use crate::settings::ProducerSettings;
+use crate::shard_check::{ShardCheck, shard_check};
+use crate::shard_map::Routing;
+use crate::shared::Shared;
 use crate::stats::AggregationOff;
-use crate::stream::{News, Stream};
+use crate::stream_info::{News, StreamInfo};
 
 /// How often ListShards and DescribeStreamSummary are tried per fetch: a throttled start of many
 /// producers must not cost them their aggregation, and records wait for the first map.
 const FETCH_ATTEMPTS: u32 = 3;
 
-/// Everything that is not behind the core's lock.
+/// Everything that is not behind the buffer's lock.
 pub(crate) struct Engine {
     shared: Arc<Shared>,
     kinesis: Kinesis,
-    settings: Settings,
-    limits: Limits,
+    settings: ProducerSettings,
+    limits: AggregateLimits,
     routing: Routing,
-    stream: Stream,
+    stream: StreamInfo,
     collector: Collector,
     retries: Retries,
-    /// The parcels of the calls under way, by call.
-    in_flight: BTreeMap<u64, Sent>,
-    calls: FuturesUnordered<Call>,
+    /// The Kinesis records of the calls under way, by call.
+    in_flight: BTreeMap<u64, InFlight>,
+    calls: FuturesUnordered<PutCall>,
     next_call: u64,
     fetch: Option<Task<Fetched>>,
     /// The waits between fetches that fail, since the last that did not.
     fetch_delays: Option<Delays>,
-    settlement: Settlement,
+    completions: Completions,
 }
 
 impl Engine {
-    pub(crate) fn new(shared: Arc<Shared>, kinesis: Kinesis, settings: Settings) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, kinesis: Kinesis, settings: ProducerSettings) -> Self {
         let now = shared.env.now();
         let control_plane = RetryPolicy::control_plane().attempts(FETCH_ATTEMPTS);
         let mut engine = Self {
@@ -68,7 +74,7 @@ impl Engine {
                 .with_control_plane_retries(control_plane),
             limits: settings.limits(),
             routing: Routing::Unknown,
-            stream: Stream::new(&settings, now),
+            stream: StreamInfo::new(&settings, now),
             collector: Collector::new(settings.max_request_entries, settings.max_request_bytes),
             retries: Retries::default(),
             in_flight: BTreeMap::new(),
@@ -76,7 +82,7 @@ impl Engine {
             next_call: 0,
             fetch: None,
             fetch_delays: None,
-            settlement: Settlement::default(),
+            completions: Completions::default(),
             shared,
             settings,
         };
@@ -105,34 +111,39 @@ impl Engine {
     )]
     fn turn(&mut self) -> Option<Option<Instant>> {
         let now = self.shared.env.now();
-        let (phase, groups, expired) = {
-            let mut core = self.shared.lock();
-            if core.phase >= Phase::Stopping {
+        let (phase, aggregates, expired) = {
+            let mut buffer = self.shared.lock();
+            if buffer.phase >= Phase::Stopping {
                 // Nothing is started any more: what is left is given back as it is.
                 return None;
             }
-            if core.take_hurry() {
+            if buffer.take_hurry() {
                 self.collector.hurry(now);
             }
-            if core.is_full() && self.in_flight.is_empty() && self.retries.is_empty() {
+            if buffer.is_full() && self.in_flight.is_empty() && self.retries.is_empty() {
                 // All the room is taken by records that linger, and nothing else will make more.
-                core.seal_all(now);
+                buffer.close_all(now);
                 self.collector.hurry(now);
             }
-            (core.phase, core.take_due(now), core.take_expired_held(now))
+            (
+                buffer.phase,
+                buffer.take_due(now),
+                buffer.take_expired_held(now),
+            )
         };
-        for group in groups {
-            for parcel in group.seal(&self.routing, &self.limits) {
-                self.admit(parcel);
+        for aggregate in aggregates {
+            for kinesis_record in aggregate.close(&self.routing, &self.limits) {
+                self.admit(kinesis_record);
             }
         }
-        for mut parcel in self.seal_alone(expired) {
-            parcel.cause = self.stream.error().cloned().map(Cause::Request);
-            self.settlement.failed(&parcel, DeliveryErrorKind::Expired);
+        for mut kinesis_record in self.close_unrouted(expired) {
+            kinesis_record.cause = self.stream.error().cloned().map(Cause::Request);
+            self.completions
+                .failed(&kinesis_record, DeliveryErrorKind::Expired);
         }
         self.expire_and_retry(now);
         self.start_calls(now);
-        self.settlement.book(&self.shared);
+        self.completions.book(&self.shared);
 
         let outstanding = self.shared.lock().outstanding();
         if phase == Phase::Draining && outstanding == 0 {
@@ -144,7 +155,10 @@ impl Engine {
         let own = [
             self.retries.next(),
             self.collector.next_expiry(),
-            self.in_flight.values().filter_map(Sent::next_expiry).min(),
+            self.in_flight
+                .values()
+                .filter_map(InFlight::next_expiry)
+                .min(),
             self.collector.next_call().filter(|_| self.may_call()),
             self.stream.next_fetch(outstanding),
         ];
@@ -152,47 +166,51 @@ impl Engine {
         Some(self.shared.lock().arm(own))
     }
 
-    /// Takes a parcel that is new.
-    fn admit(&mut self, parcel: Parcel) {
+    /// Takes a Kinesis record that is new.
+    fn admit(&mut self, kinesis_record: KinesisRecord) {
         let limit = self.stream.record_limit();
-        if !parcel.is_aggregate() && parcel.room() > limit {
+        if !kinesis_record.is_aggregate() && kinesis_record.user_bytes() > limit {
             // It was accepted before the stream had said what it takes.
-            let size = parcel.room();
+            let size = kinesis_record.user_bytes();
             let cause = Cause::TooLarge(SendErrorKind::TooLarge { size, limit });
-            self.settlement
-                .failed_by(parcel, DeliveryErrorKind::Rejected, cause);
+            self.completions
+                .failed_by(kinesis_record, DeliveryErrorKind::Rejected, cause);
             return;
         }
-        self.collector.put(parcel);
+        self.collector.put(kinesis_record);
     }
 
     fn expire_and_retry(&mut self, now: Instant) {
-        for mut parcel in self.retries.take_due(now) {
-            if parcel.expires() <= now {
-                self.settlement.failed(&parcel, DeliveryErrorKind::Expired);
+        for mut kinesis_record in self.retries.take_due(now) {
+            if kinesis_record.expires() <= now {
+                self.completions
+                    .failed(&kinesis_record, DeliveryErrorKind::Expired);
             } else {
-                parcel.due = now;
-                self.collector.put(parcel);
+                kinesis_record.due = now;
+                self.collector.put(kinesis_record);
             }
         }
-        for parcel in self.retries.take_expired_strays(now) {
-            self.settlement.failed(&parcel, DeliveryErrorKind::Expired);
+        for kinesis_record in self.retries.take_expired_misrouted(now) {
+            self.completions
+                .failed(&kinesis_record, DeliveryErrorKind::Expired);
         }
-        for parcel in self.collector.take_expired(now) {
-            self.settlement.failed(&parcel, DeliveryErrorKind::Expired);
+        for kinesis_record in self.collector.take_expired(now) {
+            self.completions
+                .failed(&kinesis_record, DeliveryErrorKind::Expired);
         }
         for sent in self.in_flight.values_mut() {
-            for parcel in sent.take_expired(now) {
-                self.settlement.failed(&parcel, DeliveryErrorKind::Expired);
+            for kinesis_record in sent.take_expired(now) {
+                self.completions
+                    .failed(&kinesis_record, DeliveryErrorKind::Expired);
             }
         }
     }
 
-    /// Makes parcels that will not be sent.
-    fn seal_alone(&self, groups: Vec<Group>) -> Vec<Parcel> {
-        groups
+    /// Makes Kinesis records that will not be sent.
+    fn close_unrouted(&self, aggregates: Vec<OpenAggregate>) -> Vec<KinesisRecord> {
+        aggregates
             .into_iter()
-            .flat_map(|group| group.seal(&Routing::Loose, &self.limits))
+            .flat_map(|aggregate| aggregate.close(&Routing::Loose, &self.limits))
             .collect()
     }
 
@@ -202,119 +220,135 @@ impl Engine {
 
     fn start_calls(&mut self, now: Instant) {
         while self.may_call()
-            && let Some(mut parcels) = self.collector.take_call(now)
+            && let Some(mut kinesis_records) = self.collector.take_call(now)
         {
-            for parcel in &mut parcels {
-                if parcel.attempts > 0 {
-                    self.settlement.counts.kinesis_records_retried += 1;
+            for kinesis_record in &mut kinesis_records {
+                if kinesis_record.attempts > 0 {
+                    self.completions.counts.kinesis_records_retried += 1;
                 }
-                parcel.attempts += 1;
+                kinesis_record.attempts += 1;
             }
             let id = self.next_call;
             self.next_call += 1;
             let stream = &self.shared.ledger.stream;
             self.calls
-                .push(Call::start(id, &self.kinesis, stream, &parcels));
-            self.in_flight.insert(id, Sent::new(parcels));
-            self.settlement.counts.put_records_calls += 1;
+                .push(PutCall::start(id, &self.kinesis, stream, &kinesis_records));
+            self.in_flight.insert(id, InFlight::new(kinesis_records));
+            self.completions.counts.put_records_calls += 1;
         }
     }
 
-    fn on_answer(&mut self, id: u64, answer: Result<Answer, Cause>) {
+    fn on_answer(&mut self, id: u64, answer: Result<PutResponse, Cause>) {
         let Some(sent) = self.in_flight.remove(&id) else {
             return;
         };
         let now = self.shared.env.now();
-        match split(sent, answer) {
-            Split::Halves(first, second) => {
+        match call_outcome(sent, answer) {
+            CallOutcome::Halves(first, second) => {
                 self.collector.put_half(first);
                 self.collector.put_half(second);
             }
-            Split::Each(fates) => {
-                for (parcel, fate) in fates {
-                    self.on_fate(parcel, fate, now);
+            CallOutcome::Each(outcomes) => {
+                for (kinesis_record, outcome) in outcomes {
+                    self.on_outcome(kinesis_record, outcome, now);
                 }
             }
         }
     }
 
-    fn on_fate(&mut self, mut parcel: Parcel, fate: Fate, now: Instant) {
-        match fate {
-            Fate::Landed(landing) => self.on_landed(parcel, landing, now),
-            Fate::Retry(cause, written) => {
-                parcel.cause = Some(cause);
-                parcel.written = parcel.written.max(written);
-                self.retry(parcel, now);
+    fn on_outcome(
+        &mut self,
+        mut kinesis_record: KinesisRecord,
+        outcome: EntryOutcome,
+        now: Instant,
+    ) {
+        match outcome {
+            EntryOutcome::Stored(put_result) => self.on_stored(kinesis_record, put_result, now),
+            EntryOutcome::Retry(cause, written) => {
+                kinesis_record.cause = Some(cause);
+                kinesis_record.written = kinesis_record.written.max(written);
+                self.retry(kinesis_record, now);
             }
-            Fate::Rejected(cause) => {
-                self.settlement
-                    .failed_by(parcel, DeliveryErrorKind::Rejected, cause);
+            EntryOutcome::Rejected(cause) => {
+                self.completions
+                    .failed_by(kinesis_record, DeliveryErrorKind::Rejected, cause);
             }
         }
     }
 
-    /// The service has stored a parcel. That counts if consumers can read it there.
-    fn on_landed(&mut self, parcel: Parcel, landing: PutSuccess, now: Instant) {
-        self.settlement.counts.kinesis_records_put += 1;
-        self.settlement.counts.bytes_put += parcel.size() as u64;
-        let expected = parcel
+    /// The service has stored a Kinesis record. That counts if consumers can read it there.
+    fn on_stored(&mut self, kinesis_record: KinesisRecord, put_result: PutSuccess, now: Instant) {
+        self.completions.counts.kinesis_records_put += 1;
+        self.completions.counts.bytes_put += kinesis_record.size() as u64;
+        let expected = kinesis_record
             .target
             .as_ref()
-            .is_none_or(|target| target.shard_id == landing.shard_id);
+            .is_none_or(|target| target.shard_id == put_result.shard_id);
         if !expected {
             self.stream.need_map(now);
         }
-        let believed = parcel
+        let believed = kinesis_record
             .target
             .as_ref()
             .is_some_and(|target| self.routing.serves(target));
-        match judge(&parcel, &landing, self.stream.map()) {
-            Judgement::Fits => self.settlement.stored(&parcel, landing),
-            // The map knows better by now than when the parcel was packed.
-            Judgement::WrongShard if !believed => {
-                self.on_wrong_shard(Stray { parcel, landing }, now);
+        match shard_check(&kinesis_record, &put_result, self.stream.map()) {
+            ShardCheck::Owned => self.completions.stored(&kinesis_record, put_result),
+            // The map knows better by now than when the Kinesis record was packed.
+            ShardCheck::WrongShard if !believed => {
+                self.on_wrong_shard(
+                    Misrouted {
+                        kinesis_record,
+                        put_result,
+                    },
+                    now,
+                );
             }
             // By the map it should not have landed there: only a newer one can explain that.
-            Judgement::WrongShard | Judgement::Unknown => {
-                self.retries.keep_stray(Stray { parcel, landing });
+            ShardCheck::WrongShard | ShardCheck::Unknown => {
+                self.retries.keep_misrouted(Misrouted {
+                    kinesis_record,
+                    put_result,
+                });
             }
         }
     }
 
     /// Consumers may drop the aggregate where it is: all of it is sent again, and the copy stays on
     /// the stream.
-    fn on_wrong_shard(&mut self, stray: Stray, now: Instant) {
-        self.settlement.counts.wrong_shard_resends += 1;
+    fn on_wrong_shard(&mut self, misrouted: Misrouted, now: Instant) {
+        self.completions.counts.wrong_shard_resends += 1;
         tracing::debug!(
+            operation = "PutRecords",
             stream = %self.shared.ledger.stream,
-            shard_id = %stray.landing.shard_id,
-            records = stray.parcel.records.len(),
-            "an aggregate was stored by a shard that does not own all of its records, sending it again"
+            shard_id = %misrouted.put_result.shard_id,
+            records = misrouted.kinesis_record.records.len(),
+            "sending an aggregate again: the shard that stored it does not own all of its records"
         );
-        for parcel in stray.unresolved().repack(&self.routing, &self.limits) {
-            self.retry(parcel, now);
+        for kinesis_record in misrouted.unresolved().repack(&self.routing, &self.limits) {
+            self.retry(kinesis_record, now);
         }
     }
 
-    fn retry(&mut self, mut parcel: Parcel, now: Instant) {
-        let delays = parcel
+    fn retry(&mut self, mut kinesis_record: KinesisRecord, now: Instant) {
+        let delays = kinesis_record
             .delays
             .get_or_insert_with(|| Box::new(RetryPolicy::data_path().delays(&self.shared.env)));
         let delay = delays.next_delay();
-        for parcel in parcel.reroute(&self.routing, &self.limits) {
-            self.retries.delay(parcel, now, delay);
+        for kinesis_record in kinesis_record.reroute(&self.routing, &self.limits) {
+            self.retries.delay(kinesis_record, now, delay);
         }
     }
 
     fn start_fetch(&mut self) {
-        // A stray may lie on a shard that was closed meanwhile, which only the full list tells.
-        let filter = if self.retries.has_strays() {
+        // A misrouted aggregate may lie on a shard that was closed meanwhile, which only the full
+        // list tells.
+        let filter = if self.retries.has_misrouted() {
             ShardFilter::All
         } else {
             ShardFilter::AtLatest
         };
         let stream = self.shared.ledger.stream.clone();
-        let fetch = fetch(self.kinesis.clone(), stream, filter);
+        let fetch = fetch(self.kinesis.clone(), stream, filter).in_current_span();
         self.fetch = Some(self.shared.env.spawn(fetch));
     }
 
@@ -326,10 +360,10 @@ impl Engine {
             News::Nothing => {}
             News::NoStream(error) => {
                 let held = self.shared.lock().take_held();
-                for parcel in self.seal_alone(held) {
+                for kinesis_record in self.close_unrouted(held) {
                     let cause = Cause::Request(error.clone());
-                    self.settlement
-                        .failed_by(parcel, DeliveryErrorKind::Rejected, cause);
+                    self.completions
+                        .failed_by(kinesis_record, DeliveryErrorKind::Rejected, cause);
                 }
             }
             News::Routing { complete } => {
@@ -337,10 +371,10 @@ impl Engine {
                     self.fetch_delays = None;
                 }
                 if self.stream.error().is_none() {
-                    self.settlement.counts.shard_map_refreshes += 1;
+                    self.completions.counts.shard_map_refreshes += 1;
                 }
                 self.set_routing();
-                self.judge_strays(now);
+                self.check_misrouted(now);
             }
         }
     }
@@ -350,40 +384,42 @@ impl Engine {
         let (routing, off) = self.stream.routing();
         self.routing = routing;
         let (displaced, before) = {
-            let mut core = self.shared.lock();
-            core.max_record_bytes = self.stream.record_limit();
-            let before = std::mem::replace(&mut core.stats.aggregation_off, off);
-            (core.route(self.routing.clone()), before)
+            let mut buffer = self.shared.lock();
+            buffer.max_record_bytes = self.stream.record_limit();
+            let before = std::mem::replace(&mut buffer.stats.aggregation_off, off);
+            (buffer.route(self.routing.clone()), before)
         };
         let stream = &self.shared.ledger.stream;
         match off {
             Some(reason) if before != off && reason != AggregationOff::Disabled => {
-                tracing::warn!(%stream, ?reason, "records are not aggregated");
+                let error = self.stream.error().map(tracing::field::display);
+                tracing::warn!(%stream, ?reason, error, "records are not aggregated: {reason}");
             }
             None if before.is_some() => tracing::info!(%stream, "records are aggregated again"),
             _ => {}
         }
         self.collector.reroute(&self.routing, &self.limits);
         self.retries.reroute(&self.routing, &self.limits);
-        for group in displaced {
-            for parcel in group.seal(&self.routing, &self.limits) {
-                self.admit(parcel);
+        for aggregate in displaced {
+            for kinesis_record in aggregate.close(&self.routing, &self.limits) {
+                self.admit(kinesis_record);
             }
         }
     }
 
-    fn judge_strays(&mut self, now: Instant) {
+    fn check_misrouted(&mut self, now: Instant) {
         let Some(map) = self.stream.map() else {
             return;
         };
-        for (stray, judgement) in self.retries.judge_strays(map) {
-            if judgement == Judgement::Fits {
-                self.settlement.stored(&stray.parcel, stray.landing);
+        for (misrouted, check) in self.retries.check_misrouted(map) {
+            if check == ShardCheck::Owned {
+                self.completions
+                    .stored(&misrouted.kinesis_record, misrouted.put_result);
             } else {
-                self.on_wrong_shard(stray, now);
+                self.on_wrong_shard(misrouted, now);
             }
         }
-        if self.retries.has_strays() {
+        if self.retries.has_misrouted() {
             let delay = self.next_fetch_delay();
             self.stream.need_map_after(now, delay);
         }
@@ -398,36 +434,41 @@ impl Engine {
     /// Ends every record that is left, and then, with the report in its place, the producer.
     fn stop(&mut self) {
         let now = self.shared.env.now();
-        let (phase, groups, dismissed) = {
-            let mut core = self.shared.lock();
-            let phase = std::mem::replace(&mut core.phase, Phase::Stopping);
-            (phase, core.take_all(now), core.room().dismiss())
+        let (phase, aggregates, dismissed) = {
+            let mut buffer = self.shared.lock();
+            let phase = std::mem::replace(&mut buffer.phase, Phase::Stopping);
+            (phase, buffer.take_all(now), buffer.room().dismiss())
         };
         let in_flight = std::mem::take(&mut self.in_flight);
-        let mut unsent: Vec<Parcel> = in_flight.into_values().flat_map(Sent::give_up).collect();
+        let mut unsent: Vec<KinesisRecord> = in_flight
+            .into_values()
+            .flat_map(InFlight::give_up)
+            .collect();
         unsent.extend(self.retries.take_all());
         unsent.extend(self.collector.take_all());
-        unsent.extend(self.seal_alone(groups));
+        unsent.extend(self.close_unrouted(aggregates));
         let mut report = Vec::new();
-        for parcel in &unsent {
-            self.settlement.failed(parcel, DeliveryErrorKind::Stopped);
-            let records = parcel.records.iter().cloned().map(Record::from);
-            report.extend(records.map(|record| Unsent::new(record, parcel.written)));
+        for kinesis_record in &unsent {
+            self.completions
+                .failed(kinesis_record, DeliveryErrorKind::Stopped);
+            let records = kinesis_record.records.iter().cloned().map(Record::from);
+            report.extend(records.map(|record| Unsent::new(record, kinesis_record.written)));
         }
         let records = report.len();
         if records > 0 && phase != Phase::Stopping {
             tracing::warn!(
                 stream = %self.shared.ledger.stream,
                 records,
-                "the producer stopped with records that were not sent"
+                "the producer stopped before all records were sent: its last handle was dropped or its \
+                 runtime ended"
             );
         }
         // Whoever sees that the engine has ended sees the report as well.
-        self.settlement.book_and(&self.shared, |core| {
-            core.unsent = report;
+        self.completions.book_and(&self.shared, |buffer| {
+            buffer.unsent = report;
             // A panic may have lost records that were in hand.
-            core.unsent_total = records + core.outstanding();
-            core.phase = Phase::Ended;
+            buffer.unsent_total = records + buffer.outstanding();
+            buffer.phase = Phase::Ended;
         });
         dismissed.into_iter().for_each(std::task::Waker::wake);
     }
@@ -441,7 +482,7 @@ impl Drop for Engine {
     }
 }
 
-/// What a fetch brought; pending for ever if none runs.
+/// What a fetch brought; never ready if none runs.
 async fn fetched(fetch: &mut Option<Task<Fetched>>) -> Result<Fetched, TaskError> {
     match fetch {
         Some(task) => task.await,
@@ -472,8 +513,8 @@ mod tests {
             stream: "orders".parse().unwrap(),
             unheeded: AtomicU64::new(0),
         });
-        let shared = Shared::new(&Settings::default(), aws.env().clone(), ledger);
-        Engine::new(Arc::new(shared), aws.kinesis(), Settings::default())
+        let shared = Shared::new(&ProducerSettings::default(), aws.env().clone(), ledger);
+        Engine::new(Arc::new(shared), aws.kinesis(), ProducerSettings::default())
     }
 
     #[tokio::test(start_paused = true)]

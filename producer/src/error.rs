@@ -1,5 +1,8 @@
 //! What can go wrong with a record: before it is accepted ([`SendError`]) and after
 //! ([`DeliveryError`]). Both give the record back.
+//!
+//! `Display` is one line with the cause in it. `Debug`, which is what `main` prints, is that line
+//! and the further causes; record bytes are in neither.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,13 +10,15 @@ use std::sync::Arc;
 
 use shardwise_client::Written;
 use shardwise_env::{Elapsed, TaskError};
-use shardwise_types::ShardId;
+use shardwise_types::{ShardId, with_causes};
 
 use crate::Record;
 
 /// A record that was not accepted.
+#[derive(Clone)]
 pub struct SendError(Box<SendInner>);
 
+#[derive(Clone)]
 struct SendInner {
     kind: SendErrorKind,
     record: Record,
@@ -40,7 +45,10 @@ pub enum SendErrorKind {
 }
 
 impl SendError {
-    pub(crate) fn new(kind: SendErrorKind, record: impl Into<Record>) -> Self {
+    /// The error with which [`send`](crate::Producer::send) gives this record back; applications
+    /// make one in their tests.
+    #[must_use]
+    pub fn new(kind: SendErrorKind, record: impl Into<Record>) -> Self {
         Self(Box::new(SendInner {
             kind,
             record: record.into(),
@@ -74,10 +82,7 @@ impl fmt::Display for SendError {
 
 impl fmt::Debug for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendError")
-            .field("kind", &self.0.kind)
-            .field("record", &self.0.record)
-            .finish()
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -86,11 +91,29 @@ impl StdError for SendError {}
 /// A record that was accepted and is not known to be stored.
 ///
 /// [`written`](Self::written) says whether sending it again may duplicate it, and
-/// [`source`](StdError::source) why the last attempt failed: a [`RequestError`](crate::RequestError)
-/// if the call failed as a whole, an [`EntryError`] if the service refused this record alone, a
-/// [`WrongShard`] if it stands where consumers may not read it.
+/// [`source`](StdError::source) why the last attempt failed: a
+/// [`RequestError`](crate::RequestError) if the call failed as a whole, an [`EntryError`] if the
+/// service refused this record alone, a [`WrongShard`] if it stands where consumers may not read
+/// it.
+///
+/// ```
+/// use shardwise_producer::{DeliveryError, DeliveryErrorKind, EntryError, Record, Written};
+///
+/// // As an application's test makes one.
+/// let record = Record::new("user-42".parse()?, "hello");
+/// let error = DeliveryError::new(DeliveryErrorKind::Expired, Written::No, 3, record)
+///     .with_entry_error(EntryError::new("InternalFailure", "try again"));
+/// assert_eq!(
+///     error.to_string(),
+///     "the record expired after 3 attempts: InternalFailure: try again"
+/// );
+/// assert_eq!(error.code(), Some("InternalFailure"));
+/// # Ok::<(), shardwise_producer::Invalid>(())
+/// ```
+#[derive(Clone)]
 pub struct DeliveryError(Box<DeliveryInner>);
 
+#[derive(Clone)]
 struct DeliveryInner {
     kind: DeliveryErrorKind,
     written: Written,
@@ -112,20 +135,33 @@ pub enum DeliveryErrorKind {
 }
 
 impl DeliveryError {
-    pub(crate) fn new(
+    /// The error that a [`Delivery`](crate::Delivery) of this record ends in; applications make one
+    /// in their tests.
+    #[must_use]
+    pub fn new(
         kind: DeliveryErrorKind,
         written: Written,
         attempts: u32,
-        cause: Option<Cause>,
         record: impl Into<Record>,
     ) -> Self {
         Self(Box::new(DeliveryInner {
             kind,
             written,
             attempts,
-            cause,
+            cause: None,
             record: record.into(),
         }))
+    }
+
+    /// The same error, caused by the service's refusal of this record alone.
+    #[must_use]
+    pub fn with_entry_error(self, error: EntryError) -> Self {
+        self.with_cause(Some(Cause::Entry(Arc::new(error))))
+    }
+
+    pub(crate) fn with_cause(mut self, cause: Option<Cause>) -> Self {
+        self.0.cause = cause;
+        self
     }
 
     /// Why it is not known to be stored.
@@ -174,36 +210,34 @@ impl fmt::Display for DeliveryError {
         let attempts = self.0.attempts;
         match self.0.kind {
             DeliveryErrorKind::Expired => {
-                write!(f, "the record expired after {attempts} attempts")?;
+                let s = if attempts == 1 { "" } else { "s" };
+                write!(f, "the record expired after {attempts} attempt{s}")?;
             }
             DeliveryErrorKind::Rejected => f.write_str("the record was rejected")?,
             DeliveryErrorKind::Stopped => {
                 f.write_str("the producer stopped before the record was stored")?;
             }
         }
-        match self.0.written {
-            Written::No => Ok(()),
-            _ => f.write_str(", though it may have been stored"),
+        if self.0.written != Written::No {
+            f.write_str(", though it may have been stored")?;
+        }
+        match self.source() {
+            Some(cause) => write!(f, ": {cause}"),
+            None => Ok(()),
         }
     }
 }
 
 impl fmt::Debug for DeliveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DeliveryError")
-            .field("kind", &self.0.kind)
-            .field("written", &self.0.written)
-            .field("attempts", &self.0.attempts)
-            .field("cause", &self.0.cause)
-            .field("record", &self.0.record)
-            .finish()
+        f.write_str(&with_causes(self))
     }
 }
 
 impl StdError for DeliveryError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(match self.0.cause.as_ref()? {
-            Cause::Request(error) => &**error,
+            Cause::Request(error) => error,
             Cause::Entry(error) => &**error,
             Cause::WrongShard(error) => error,
             Cause::TooLarge(kind) => kind,
@@ -213,10 +247,10 @@ impl StdError for DeliveryError {
     }
 }
 
-/// The last failure of a record, shared by all records that it befell.
+/// The last failure of a record. Clones share what is large: one failure may concern thousands.
 #[derive(Debug, Clone)]
 pub(crate) enum Cause {
-    Request(Arc<shardwise_client::Error>),
+    Request(shardwise_client::Error),
     Entry(Arc<EntryError>),
     WrongShard(WrongShard),
     TooLarge(SendErrorKind),
@@ -237,8 +271,13 @@ pub struct EntryError {
 }
 
 impl EntryError {
-    pub(crate) fn new(code: String, message: String) -> Self {
-        Self { code, message }
+    /// A refusal as the service words it.
+    #[must_use]
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            message: message.into(),
+        }
     }
 
     /// The service's code, such as `ProvisionedThroughputExceededException`.
@@ -279,36 +318,3 @@ impl WrongShard {
 #[error("the producer is closed")]
 #[non_exhaustive]
 pub struct Closed;
-
-/// A producer that could not be built. Nothing was started.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("could not build the producer: {message}")]
-pub struct BuildError {
-    kind: BuildErrorKind,
-    message: String,
-}
-
-/// Why a producer could not be built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum BuildErrorKind {
-    /// A setting is out of its range, or two of them contradict each other.
-    InvalidSetting,
-    /// There is no tokio runtime to run on.
-    NoRuntime,
-}
-
-impl BuildError {
-    pub(crate) fn new(kind: BuildErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
-    }
-
-    /// Why it could not be built.
-    #[must_use]
-    pub fn kind(&self) -> BuildErrorKind {
-        self.kind
-    }
-}

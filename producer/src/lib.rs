@@ -11,7 +11,7 @@
 //! # let mock = Mock::new();
 //! let aws = Aws::in_process(mock.service()); // or Aws::from_env()?
 //! # aws.kinesis().create_stream(&"orders".parse()?, 2).await?;
-//! let producer = Producer::builder(&aws, "orders".parse()?).build()?;
+//! let producer = Producer::builder(&aws).stream("orders").build()?;
 //!
 //! let record = Record::new("user-42".parse()?, "hello");
 //! let delivery = producer.send(record).await?; // there was room
@@ -48,7 +48,7 @@
 //! # Permissions
 //!
 //! `kinesis:PutRecords`; `kinesis:ListShards` and `kinesis:DescribeStreamSummary` for aggregation.
-//! Without the last two records travel one by one, which [`Stats::aggregation_off`] tells.
+//! Without the last two records travel one by one, as [`ProducerStats::aggregation_off`] says.
 //!
 //! # Features
 //! None is on by default.
@@ -57,40 +57,49 @@
 //!   instances, as AWS's own tools do.
 //! - `aws-lc-rs`: the cryptography of TLS from AWS-LC in place of ring, a C build of minutes.
 
-mod aggregate;
 mod barrier;
+mod buffer;
+mod buffer_limit;
+mod builder;
+mod close_report;
 mod collect;
-mod config;
-mod core;
+mod completions;
 mod delivery;
 mod engine;
 mod error;
 mod fetch;
+mod kinesis_record;
+mod open_aggregate;
 mod producer;
+mod put_call;
 mod record;
 mod retry;
-mod room;
-mod send;
-mod settle;
+mod settings;
+mod shard_check;
 mod shard_map;
+mod shared;
 mod stats;
-mod stream;
+mod stats_handle;
+mod stream_info;
 
 pub use shardwise_client::{Aws, Error as RequestError, Written};
 pub use shardwise_types::{
-    HashKey, Invalid, PartitionKey, SequenceNumber, ShardId, StreamName, limits,
+    ConfigError, ConfigErrorKind, HashKey, Invalid, PartitionKey, SequenceNumber, ShardId,
+    StreamName, limits,
 };
 
-pub use crate::config::{
-    DEFAULT_AGGREGATE_MAX_BYTES, DEFAULT_LINGER, DEFAULT_MAX_BUFFERED_BYTES,
-    DEFAULT_MAX_BUFFERED_RECORDS, DEFAULT_MAX_REQUEST_BYTES, DEFAULT_MAX_REQUESTS_IN_FLIGHT,
-    DEFAULT_RECORD_TTL, DEFAULT_SHARD_MAP_REFRESH, ProducerBuilder,
-};
+pub use crate::builder::ProducerBuilder;
+pub use crate::close_report::{CloseReport, Unsent};
 pub use crate::delivery::{Delivery, Receipt};
 pub use crate::error::{
-    BuildError, BuildErrorKind, Closed, DeliveryError, DeliveryErrorKind, EntryError, SendError,
-    SendErrorKind, WrongShard,
+    Closed, DeliveryError, DeliveryErrorKind, EntryError, SendError, SendErrorKind, WrongShard,
 };
-pub use crate::producer::{CloseReport, Producer, Unsent};
+pub use crate::producer::Producer;
 pub use crate::record::Record;
-pub use crate::stats::{AggregationOff, Stats};
+pub use crate::settings::{
+    DEFAULT_AGGREGATE_MAX_BYTES, DEFAULT_LINGER, DEFAULT_MAX_BUFFERED_BYTES,
+    DEFAULT_MAX_BUFFERED_RECORDS, DEFAULT_MAX_REQUEST_BYTES, DEFAULT_MAX_REQUESTS_IN_FLIGHT,
+    DEFAULT_RECORD_TTL, DEFAULT_SHARD_MAP_REFRESH,
+};
+pub use crate::stats::{AggregationOff, ProducerStats};
+pub use crate::stats_handle::StatsHandle;

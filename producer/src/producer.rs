@@ -2,25 +2,25 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::task::Poll;
 use std::time::Duration;
 
-use shardwise_aggregation_proto::UserRecord;
-use shardwise_client::{Aws, Env, Written};
+use shardwise_client::Aws;
 use shardwise_env::Task;
 use shardwise_types::StreamName;
-use tokio::sync::Notify;
+use tracing::Instrument as _;
 
-use crate::config::{ProducerBuilder, Settings, finite};
-use crate::core::{Core, Phase, Refusal};
+use crate::buffer::{Buffer, Phase, Refusal};
+use crate::close_report::CloseReport;
 use crate::delivery::{Delivery, Ledger};
 use crate::engine::Engine;
 use crate::error::{Closed, SendError, SendErrorKind};
 use crate::record::{self, Record};
-use crate::room::Ticket;
-use crate::stats::Stats;
+use crate::settings::{ProducerSettings, finite};
+use crate::shared::{QueueGuard, Shared};
+use crate::stats_handle::StatsHandle;
 
 /// Sends records to one stream.
 ///
@@ -40,66 +40,8 @@ struct Owner {
     _engine: Task<()>,
 }
 
-/// What the handle and the engine share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    core: Mutex<Core>,
-    /// The engine has something to do.
-    pub(crate) wake: Notify,
-    /// A flush or a close may be over.
-    pub(crate) progress: Notify,
-    pub(crate) env: Env,
-    pub(crate) ledger: Arc<Ledger>,
-}
-
-impl Shared {
-    pub(crate) fn new(settings: &Settings, env: Env, ledger: Arc<Ledger>) -> Self {
-        Self {
-            core: Mutex::new(Core::new(settings, ledger.clone())),
-            wake: Notify::new(),
-            progress: Notify::new(),
-            env,
-            ledger,
-        }
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Appends a record that has its room.
-    fn accept(&self, mut core: MutexGuard<'_, Core>, record: UserRecord) -> Delivery {
-        let accepted = core.accept(record, || self.env.now());
-        drop(core);
-        if accepted.wake_engine {
-            self.wake.notify_one();
-        }
-        accepted.delivery
-    }
-
-    /// Waits until `done` of the core.
-    async fn wait_until(&self, done: impl Fn(&Core) -> bool) {
-        loop {
-            let progress = self.progress.notified();
-            tokio::pin!(progress);
-            // Registered before the state is looked at, so that no change is missed.
-            progress.as_mut().enable();
-            if done(&self.lock()) {
-                return;
-            }
-            progress.await;
-        }
-    }
-}
-
 impl Producer {
-    /// A builder for a producer of this stream, with the defaults of
-    /// [`ProducerBuilder`]'s settings.
-    pub fn builder(aws: &Aws, stream: StreamName) -> ProducerBuilder {
-        ProducerBuilder::new(aws.clone(), stream)
-    }
-
-    pub(crate) fn start(aws: &Aws, stream: StreamName, settings: Settings) -> Self {
+    pub(crate) fn start(aws: &Aws, stream: StreamName, settings: ProducerSettings) -> Self {
         let max_buffered = (settings.max_buffered_bytes, settings.max_buffered_records);
         let ledger = Arc::new(Ledger {
             stream,
@@ -107,7 +49,8 @@ impl Producer {
         });
         let shared = Arc::new(Shared::new(&settings, aws.env().clone(), ledger));
         let engine = Engine::new(shared.clone(), aws.kinesis(), settings);
-        let task = aws.env().spawn(engine.run());
+        let span = tracing::info_span!("producer", stream = %shared.ledger.stream);
+        let task = aws.env().spawn(engine.run().instrument(span));
         Self(Arc::new(Owner {
             shared,
             max_buffered,
@@ -117,7 +60,7 @@ impl Producer {
 
     /// Accepts a record, once there is room for it.
     ///
-    /// Returns when the record is in the producer's buffer; the [`Delivery`] tells when it is
+    /// Returns when the record is in the producer's buffer; the [`Delivery`] is ready once it is
     /// stored. Who waits longer is let in first.
     ///
     /// # Errors
@@ -133,25 +76,22 @@ impl Producer {
         let record = record.into_user_record();
         let size = record::size(&record);
         let (ticket, wake_engine) = {
-            let mut core = shared.lock();
-            match core.enter(size) {
-                Ok(()) => return Ok(shared.accept(core, record)),
+            let mut buffer = shared.lock();
+            match buffer.enter(size) {
+                Ok(()) => return Ok(shared.accept(buffer, record)),
                 Err(Refusal::No(kind)) => return Err(SendError::new(kind, record)),
-                Err(Refusal::Full) => core.join_queue(size),
+                Err(Refusal::Full) => buffer.join_queue(size),
             }
         };
         if wake_engine {
             shared.wake.notify_one();
         }
-        let mut place = Place {
-            shared,
-            ticket: Some(ticket),
-        };
+        let mut queued = QueueGuard::new(shared, ticket);
         let mut record = Some(record);
         poll_fn(|cx| {
-            let mut core = shared.lock();
-            let closed = core.phase != Phase::Open;
-            if !closed && core.room().poll(ticket, cx.waker()).is_pending() {
+            let mut buffer = shared.lock();
+            let closed = buffer.phase != Phase::Open;
+            if !closed && buffer.room().poll(ticket, cx.waker()).is_pending() {
                 return Poll::Pending;
             }
             let Some(record) = record.take() else {
@@ -160,8 +100,8 @@ impl Producer {
             if closed {
                 return Poll::Ready(Err(SendError::new(SendErrorKind::Closed, record)));
             }
-            place.ticket = None;
-            Poll::Ready(Ok(shared.accept(core, record)))
+            queued.disarm();
+            Poll::Ready(Ok(shared.accept(buffer, record)))
         })
         .await
     }
@@ -174,16 +114,16 @@ impl Producer {
     pub fn try_send(&self, record: Record) -> Result<Delivery, SendError> {
         let shared = &*self.0.shared;
         let record = record.into_user_record();
-        let mut core = shared.lock();
-        match core.enter(record::size(&record)) {
-            Ok(()) => Ok(shared.accept(core, record)),
+        let mut buffer = shared.lock();
+        match buffer.enter(record::size(&record)) {
+            Ok(()) => Ok(shared.accept(buffer, record)),
             Err(Refusal::No(kind)) => Err(SendError::new(kind, record)),
             Err(Refusal::Full) => Err(SendError::new(SendErrorKind::Full, record)),
         }
     }
 
     /// Sends now what lingers, and waits until every record that was accepted before this call is
-    /// settled: stored or failed, as its [`Delivery`] tells. Records that are accepted meanwhile
+    /// settled: stored or failed, as its [`Delivery`] says. Records that are accepted meanwhile
     /// are not waited for.
     ///
     /// # Errors
@@ -194,14 +134,14 @@ impl Producer {
     pub async fn flush(&self) -> Result<(), Closed> {
         let shared = &*self.0.shared;
         let mark = {
-            let mut core = shared.lock();
-            if core.phase != Phase::Open {
+            let mut buffer = shared.lock();
+            if buffer.phase != Phase::Open {
                 return Err(Closed);
             }
-            core.flush(shared.env.now())
+            buffer.flush(shared.env.now())
         };
         shared.wake.notify_one();
-        shared.wait_until(|core| core.flushed(mark)).await;
+        shared.wait_until(|buffer| buffer.flushed(mark)).await;
         Ok(())
     }
 
@@ -218,7 +158,7 @@ impl Producer {
     pub async fn close(&self, deadline: Duration) -> CloseReport {
         let shared = &*self.0.shared;
         shared.begin_close(Phase::Draining);
-        let ended = |core: &Core| core.phase == Phase::Ended;
+        let ended = |buffer: &Buffer| buffer.phase == Phase::Ended;
         let drained = shared
             .env
             .timeout(finite(deadline), shared.wait_until(ended))
@@ -227,42 +167,20 @@ impl Producer {
             shared.begin_close(Phase::Stopping);
             shared.wait_until(ended).await;
         }
-        let mut core = shared.lock();
-        CloseReport {
-            unsent: std::mem::take(&mut core.unsent),
-            unsent_total: core.unsent_total,
-        }
+        let mut buffer = shared.lock();
+        CloseReport::new(std::mem::take(&mut buffer.unsent), buffer.unsent_total)
     }
 
-    /// What the producer has counted so far. Costs one short lock.
+    /// What the producer counts: a handle that outlives the producer.
     #[must_use]
-    pub fn stats(&self) -> Stats {
-        let shared = &*self.0.shared;
-        let mut stats = shared.lock().stats();
-        stats.failures_unheeded = shared.ledger.unheeded.load(Ordering::Relaxed);
-        stats
+    pub fn stats(&self) -> StatsHandle {
+        StatsHandle::new(self.0.shared.clone())
     }
 
     /// The stream.
     #[must_use]
     pub fn stream(&self) -> &StreamName {
         &self.0.shared.ledger.stream
-    }
-}
-
-impl Shared {
-    /// Goes on to `phase`, never back.
-    fn begin_close(&self, phase: Phase) {
-        let dismissed = {
-            let mut core = self.lock();
-            if core.phase == Phase::Open {
-                core.flush(self.env.now());
-            }
-            core.phase = core.phase.max(phase);
-            core.room().dismiss()
-        };
-        dismissed.into_iter().for_each(Waker::wake);
-        self.wake.notify_one();
     }
 }
 
@@ -274,57 +192,5 @@ impl fmt::Debug for Producer {
             .field("max_buffered_bytes", &bytes)
             .field("max_buffered_records", &records)
             .finish_non_exhaustive()
-    }
-}
-
-/// A place in the queue for room; given up when dropped.
-struct Place<'a> {
-    shared: &'a Shared,
-    ticket: Option<Ticket>,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket {
-            let admitted = self.shared.lock().room().leave(ticket);
-            admitted.into_iter().for_each(Waker::wake);
-        }
-    }
-}
-
-/// What a [`close`](Producer::close) could not send within its deadline.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-#[must_use = "it holds the records that were not sent"]
-pub struct CloseReport {
-    /// The records, by and large oldest first; without those that the report of another `close`
-    /// has.
-    pub unsent: Vec<Unsent>,
-    /// Including those of other reports.
-    unsent_total: usize,
-}
-
-impl CloseReport {
-    /// Whether the producer ended with every record settled. If not, this is false for every
-    /// `close` of it, whichever has the records.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.unsent_total == 0
-    }
-}
-
-/// A record that was accepted and is not known to be stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Unsent {
-    /// The record.
-    pub record: Record,
-    /// Whether it may be stored all the same.
-    pub written: Written,
-}
-
-impl Unsent {
-    pub(crate) fn new(record: Record, written: Written) -> Self {
-        Self { record, written }
     }
 }

@@ -1,4 +1,5 @@
-//! Parcels that must wait: for another try, or for a map that says what became of them. Pure.
+//! Kinesis records that wait: for another try, or for a map that says what became of them.
+//! Pure.
 //!
 //! These are the retries of single *entries* of PutRecords. Those of whole requests of other kinds
 //! are the client's (`shardwise_client::retry`), and a PutRecords call is sent by the client just
@@ -11,88 +12,58 @@ use std::time::Duration;
 use shardwise_client::{PutSuccess, Written};
 use shardwise_env::Instant;
 
-use crate::aggregate::{Limits, Parcel, Routing};
 use crate::error::{Cause, WrongShard};
-use crate::shard_map::ShardMap;
+use crate::kinesis_record::{AggregateLimits, KinesisRecord};
+use crate::shard_check::{ShardCheck, shard_check};
+use crate::shard_map::{Routing, ShardMap};
 
 /// An aggregate that was stored by another shard than it was bound for, so that a map is needed to
 /// say whether consumers can read it.
 #[derive(Debug)]
-pub(crate) struct Stray {
-    pub(crate) parcel: Parcel,
-    pub(crate) landing: PutSuccess,
+pub(crate) struct Misrouted {
+    pub(crate) kinesis_record: KinesisRecord,
+    pub(crate) put_result: PutSuccess,
 }
 
-impl Stray {
-    /// Gives up on it: it is stored, and nobody can say whether it can be read.
-    pub(crate) fn unresolved(self) -> Parcel {
-        let mut parcel = self.parcel;
-        parcel.written = Written::Unknown;
-        parcel.cause = Some(Cause::WrongShard(WrongShard::new(self.landing.shard_id)));
-        parcel
+impl Misrouted {
+    /// Gives up on it: it is stored, and it is not known whether consumers can read it.
+    pub(crate) fn unresolved(self) -> KinesisRecord {
+        let mut kinesis_record = self.kinesis_record;
+        kinesis_record.written = Written::Unknown;
+        kinesis_record.cause = Some(Cause::WrongShard(WrongShard::new(self.put_result.shard_id)));
+        kinesis_record
     }
 }
 
-/// What a map says of a stray.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Judgement {
-    /// The shard owns all members: it counts as stored.
-    Fits,
-    /// Some member lies outside: consumers may drop it.
-    WrongShard,
-    /// The map does not know the shard.
-    Unknown,
-}
-
-/// Judges an aggregate by the shard that took it.
-pub(crate) fn judge(parcel: &Parcel, landing: &PutSuccess, map: Option<&ShardMap>) -> Judgement {
-    if !parcel.is_aggregate() {
-        // A record that travels alone is readable wherever it lands.
-        return Judgement::Fits;
-    }
-    let known = map.and_then(|map| map.range(&landing.shard_id));
-    // The shard that it was packed for may have left the map since: it held its members then.
-    let packed_for = parcel
-        .target
-        .as_ref()
-        .filter(|target| target.shard_id == landing.shard_id)
-        .map(|target| target.range);
-    match known.or(packed_for) {
-        None => Judgement::Unknown,
-        Some(range) if parcel.fits(&range) => Judgement::Fits,
-        Some(_) => Judgement::WrongShard,
-    }
-}
-
-/// The waiting parcels. Bounded by the producer's room.
+/// The waiting Kinesis records. Bounded by the producer's room.
 #[derive(Debug, Default)]
 pub(crate) struct Retries {
     /// By the time of their next try, or of their expiry if that is earlier.
-    delayed: BTreeMap<(Instant, u64), Parcel>,
+    delayed: BTreeMap<(Instant, u64), KinesisRecord>,
     /// By expiry.
-    strays: BTreeMap<(Instant, u64), Stray>,
+    misrouted: BTreeMap<(Instant, u64), Misrouted>,
     next_id: u64,
 }
 
 impl Retries {
-    /// Keeps a parcel for another try.
-    pub(crate) fn delay(&mut self, parcel: Parcel, now: Instant, delay: Duration) {
-        let key = (parcel.expires().min(now + delay), self.id());
-        self.delayed.insert(key, parcel);
+    /// Keeps a Kinesis record for another try.
+    pub(crate) fn delay(&mut self, kinesis_record: KinesisRecord, now: Instant, delay: Duration) {
+        let key = (kinesis_record.expires().min(now + delay), self.id());
+        self.delayed.insert(key, kinesis_record);
     }
 
-    /// Keeps a stray until a map judges it.
-    pub(crate) fn keep_stray(&mut self, stray: Stray) {
-        let key = (stray.parcel.expires(), self.id());
-        self.strays.insert(key, stray);
+    /// Keeps a misrouted aggregate until a map judges it.
+    pub(crate) fn keep_misrouted(&mut self, misrouted: Misrouted) {
+        let key = (misrouted.kinesis_record.expires(), self.id());
+        self.misrouted.insert(key, misrouted);
     }
 
-    pub(crate) fn has_strays(&self) -> bool {
-        !self.strays.is_empty()
+    pub(crate) fn has_misrouted(&self) -> bool {
+        !self.misrouted.is_empty()
     }
 
-    /// Takes the parcels whose wait is over. Those that have expired are among them.
-    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Parcel> {
+    /// Takes the Kinesis records whose wait is over. Those that have expired are among them.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<KinesisRecord> {
         let mut due = Vec::new();
         while let Some(head) = self.delayed.first_entry()
             && head.key().0 <= now
@@ -102,10 +73,10 @@ impl Retries {
         due
     }
 
-    /// Takes the strays that no map has judged in time.
-    pub(crate) fn take_expired_strays(&mut self, now: Instant) -> Vec<Parcel> {
+    /// Takes the misrouted aggregates that no map has judged in time.
+    pub(crate) fn take_expired_misrouted(&mut self, now: Instant) -> Vec<KinesisRecord> {
         let mut expired = Vec::new();
-        while let Some(head) = self.strays.first_entry()
+        while let Some(head) = self.misrouted.first_entry()
             && head.key().0 <= now
         {
             expired.push(head.remove().unresolved());
@@ -113,44 +84,47 @@ impl Retries {
         expired
     }
 
-    /// Takes the strays that this map can judge, with its judgement.
-    pub(crate) fn judge_strays(&mut self, map: &ShardMap) -> Vec<(Stray, Judgement)> {
-        let mut judged = Vec::new();
-        for stray in std::mem::take(&mut self.strays).into_values() {
-            match judge(&stray.parcel, &stray.landing, Some(map)) {
-                Judgement::Unknown => self.keep_stray(stray),
-                judgement => judged.push((stray, judgement)),
+    /// Takes the misrouted aggregates that this map can judge, with its judgement.
+    pub(crate) fn check_misrouted(&mut self, map: &ShardMap) -> Vec<(Misrouted, ShardCheck)> {
+        let mut checked = Vec::new();
+        for misrouted in std::mem::take(&mut self.misrouted).into_values() {
+            match shard_check(&misrouted.kinesis_record, &misrouted.put_result, Some(map)) {
+                ShardCheck::Unknown => self.keep_misrouted(misrouted),
+                check => checked.push((misrouted, check)),
             }
         }
-        judged
+        checked
     }
 
     /// Packs anew what the routing no longer serves.
-    pub(crate) fn reroute(&mut self, routing: &Routing, limits: &Limits) {
-        for ((due, _), parcel) in std::mem::take(&mut self.delayed) {
-            for parcel in parcel.reroute(routing, limits) {
+    pub(crate) fn reroute(&mut self, routing: &Routing, limits: &AggregateLimits) {
+        for ((due, _), kinesis_record) in std::mem::take(&mut self.delayed) {
+            for kinesis_record in kinesis_record.reroute(routing, limits) {
                 let key = (due, self.id());
-                self.delayed.insert(key, parcel);
+                self.delayed.insert(key, kinesis_record);
             }
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.delayed.is_empty() && self.strays.is_empty()
+        self.delayed.is_empty() && self.misrouted.is_empty()
     }
 
     /// When the next wait or life ends.
     pub(crate) fn next(&self) -> Option<Instant> {
         let delayed = self.delayed.first_key_value().map(|(key, _)| key.0);
-        let strays = self.strays.first_key_value().map(|(key, _)| key.0);
-        delayed.into_iter().chain(strays).min()
+        let misrouted = self.misrouted.first_key_value().map(|(key, _)| key.0);
+        delayed.into_iter().chain(misrouted).min()
     }
 
     /// Takes everything.
-    pub(crate) fn take_all(&mut self) -> Vec<Parcel> {
-        let strays = std::mem::take(&mut self.strays).into_values();
+    pub(crate) fn take_all(&mut self) -> Vec<KinesisRecord> {
+        let misrouted = std::mem::take(&mut self.misrouted).into_values();
         let delayed = std::mem::take(&mut self.delayed).into_values();
-        strays.map(Stray::unresolved).chain(delayed).collect()
+        misrouted
+            .map(Misrouted::unresolved)
+            .chain(delayed)
+            .collect()
     }
 
     fn id(&mut self) -> u64 {
@@ -171,12 +145,12 @@ mod tests {
     use shardwise_types::ShardId;
 
     use super::*;
-    use crate::aggregate::tests::{LIMITS, group, records};
     use crate::collect::Collector;
+    use crate::completions::Completions;
     use crate::delivery::Delivery;
     use crate::error::DeliveryErrorKind;
-    use crate::send::{Fate, Sent, Split, split};
-    use crate::settle::Settlement;
+    use crate::open_aggregate::tests::{LIMITS, aggregate, records};
+    use crate::put_call::{CallOutcome, EntryOutcome, InFlight, call_outcome};
     use crate::shard_map::tests::Stream;
 
     fn poll(delivery: &mut Delivery) -> Option<Result<crate::Receipt, crate::DeliveryError>> {
@@ -186,7 +160,7 @@ mod tests {
         }
     }
 
-    fn landing(shard: u32) -> PutSuccess {
+    fn put_result(shard: u32) -> PutSuccess {
         PutSuccess::new(ShardId::from_number(shard), "5".parse().unwrap())
     }
 
@@ -205,28 +179,28 @@ mod tests {
             let routing = shards.map_or(Routing::Loose, |shards| {
                 Routing::Aggregate(Arc::new(Stream::new(shards).map()))
             });
-            let group = group(records(sizes.clone()), now, TTL);
+            let aggregate = aggregate(records(sizes.clone()), now, TTL);
             let mut deliveries: Vec<_> = (0..)
                 .zip(&sizes)
-                .map(|(slot, _)| group.batch.delivery(slot))
+                .map(|(slot, _)| aggregate.group.delivery(slot))
                 .collect();
             let mut collector = Collector::new(max_entries, 1_000_000);
             let mut retries = Retries::default();
-            let mut settlement = Settlement::default();
-            for parcel in group.seal(&routing, &LIMITS) {
-                collector.put(parcel);
+            let mut completions = Completions::default();
+            for kinesis_record in aggregate.close(&routing, &LIMITS) {
+                collector.put(kinesis_record);
             }
             let mut masks = masks.into_iter();
             while collector.next_call().is_some() || !retries.is_empty() {
-                for parcel in retries.take_due(now) {
-                    if parcel.expires() <= now {
-                        settlement.failed(&parcel, DeliveryErrorKind::Expired);
+                for kinesis_record in retries.take_due(now) {
+                    if kinesis_record.expires() <= now {
+                        completions.failed(&kinesis_record, DeliveryErrorKind::Expired);
                     } else {
-                        collector.put(parcel);
+                        collector.put(kinesis_record);
                     }
                 }
                 while let Some(mut call) = collector.take_call(now) {
-                    call.iter_mut().for_each(|parcel| parcel.attempts += 1);
+                    call.iter_mut().for_each(|kinesis_record| kinesis_record.attempts += 1);
                     // When the masks are used up, all succeeds; a mask of ones never does.
                     let mask = masks.next().unwrap_or(0);
                     let results = (0..call.len()).map(|index| {
@@ -234,21 +208,21 @@ mod tests {
                             let code = "ProvisionedThroughputExceededException";
                             Err(PutFailure::new(code, "slow down"))
                         } else {
-                            Ok(landing(0))
+                            Ok(put_result(0))
                         }
                     });
                     let results = results.collect();
-                    let Split::Each(fates) = split(Sent::new(call), Ok(Ok(results))) else {
-                        panic!("entries have their own fates");
+                    let CallOutcome::Each(outcomes) = call_outcome(InFlight::new(call), Ok(Ok(results))) else {
+                        panic!("entries have their own outcomes");
                     };
-                    for (parcel, fate) in fates {
-                        match fate {
-                            Fate::Landed(landing) => settlement.stored(&parcel, landing),
-                            Fate::Retry(_, written) => {
+                    for (kinesis_record, outcome) in outcomes {
+                        match outcome {
+                            EntryOutcome::Stored(put_result) => completions.stored(&kinesis_record, put_result),
+                            EntryOutcome::Retry(_, written) => {
                                 prop_assert_eq!(written, Written::No);
-                                retries.delay(parcel, now, Duration::from_millis(300));
+                                retries.delay(kinesis_record, now, Duration::from_millis(300));
                             }
-                            Fate::Rejected(_) => panic!("a throttle is no refusal"),
+                            EntryOutcome::Rejected(_) => panic!("a throttle is no refusal"),
                         }
                     }
                 }
@@ -268,9 +242,9 @@ mod tests {
                     }
                 }
             }
-            prop_assert_eq!(settlement.counts.user_records_acknowledged, stored);
-            prop_assert_eq!(settlement.counts.user_records_failed, failed);
-            prop_assert_eq!(settlement.released(), (sizes.len(), sizes.iter().sum::<usize>() + keys(&sizes)));
+            prop_assert_eq!(completions.counts.user_records_acknowledged, stored);
+            prop_assert_eq!(completions.counts.user_records_failed, failed);
+            prop_assert_eq!(completions.released(), (sizes.len(), sizes.iter().sum::<usize>() + keys(&sizes)));
         }
     }
 
@@ -282,11 +256,11 @@ mod tests {
     #[test]
     fn a_wait_ends_with_the_records_life_at_the_latest() {
         let now = Env::system().now();
-        let parcel = group(records(vec![1]), now, Duration::from_secs(1))
-            .seal(&Routing::Loose, &LIMITS)
+        let kinesis_record = aggregate(records(vec![1]), now, Duration::from_secs(1))
+            .close(&Routing::Loose, &LIMITS)
             .remove(0);
         let mut retries = Retries::default();
-        retries.delay(parcel, now, Duration::from_secs(60));
+        retries.delay(kinesis_record, now, Duration::from_secs(60));
         assert_eq!(retries.next(), Some(now + Duration::from_secs(1)));
         assert!(retries.take_due(now).is_empty());
         assert_eq!(retries.take_due(now + Duration::from_secs(1)).len(), 1);
@@ -294,47 +268,60 @@ mod tests {
     }
 
     #[test]
-    fn an_aggregate_is_judged_by_the_shard_that_took_it() {
+    fn an_aggregate_is_checked_against_the_shard_that_took_it() {
         let now = Env::system().now();
         let mut stream = Stream::new(1);
         let before = stream.map();
         let routing = Routing::Aggregate(Arc::new(stream.map()));
-        let seal = |count| {
-            group(records(vec![1; count]), now, Duration::from_secs(1))
-                .seal(&routing, &LIMITS)
+        let close = |count| {
+            aggregate(records(vec![1; count]), now, Duration::from_secs(1))
+                .close(&routing, &LIMITS)
                 .remove(0)
         };
-        let aggregate = seal(12);
+        let aggregate = close(12);
         stream.split(0, u128::MAX / 2);
         let after = stream.map();
-        let judge =
-            |parcel: &Parcel, shard, map: Option<&ShardMap>| judge(parcel, &landing(shard), map);
+        let shard_check = |kinesis_record: &KinesisRecord, shard, map: Option<&ShardMap>| {
+            shard_check(kinesis_record, &put_result(shard), map)
+        };
 
-        assert_eq!(judge(&aggregate, 0, Some(&before)), Judgement::Fits);
-        assert_eq!(judge(&aggregate, 0, Some(&after)), Judgement::Fits);
-        assert_eq!(judge(&aggregate, 1, Some(&before)), Judgement::Unknown);
-        assert_eq!(judge(&aggregate, 1, None), Judgement::Unknown);
-        assert_eq!(judge(&aggregate, 1, Some(&after)), Judgement::WrongShard);
-        assert_eq!(judge(&seal(1), 1, None), Judgement::Fits);
+        assert_eq!(shard_check(&aggregate, 0, Some(&before)), ShardCheck::Owned);
+        assert_eq!(shard_check(&aggregate, 0, Some(&after)), ShardCheck::Owned);
+        assert_eq!(
+            shard_check(&aggregate, 1, Some(&before)),
+            ShardCheck::Unknown
+        );
+        assert_eq!(shard_check(&aggregate, 1, None), ShardCheck::Unknown);
+        assert_eq!(
+            shard_check(&aggregate, 1, Some(&after)),
+            ShardCheck::WrongShard
+        );
+        assert_eq!(shard_check(&close(1), 1, None), ShardCheck::Owned);
         // A map that only knows the open shards: it was packed for that one.
         stream.shards.remove(0);
-        assert_eq!(judge(&aggregate, 0, Some(&stream.map())), Judgement::Fits);
+        assert_eq!(
+            shard_check(&aggregate, 0, Some(&stream.map())),
+            ShardCheck::Owned
+        );
         // The stream was made again: the same id, another range.
         let again = Stream::new(3).map();
-        assert_eq!(judge(&aggregate, 0, Some(&again)), Judgement::WrongShard);
+        assert_eq!(
+            shard_check(&aggregate, 0, Some(&again)),
+            ShardCheck::WrongShard
+        );
 
         let mut retries = Retries::default();
-        let stray = |shard| Stray {
-            parcel: seal(12),
-            landing: landing(shard),
+        let misrouted = |shard| Misrouted {
+            kinesis_record: close(12),
+            put_result: put_result(shard),
         };
-        retries.keep_stray(stray(1));
-        retries.keep_stray(stray(7));
-        let judged = retries.judge_strays(&after);
-        assert_eq!(judged.len(), 1);
-        assert_eq!(judged[0].1, Judgement::WrongShard);
-        assert!(retries.has_strays());
-        let lost = retries.take_expired_strays(now + Duration::from_secs(1));
+        retries.keep_misrouted(misrouted(1));
+        retries.keep_misrouted(misrouted(7));
+        let checked = retries.check_misrouted(&after);
+        assert_eq!(checked.len(), 1);
+        assert_eq!(checked[0].1, ShardCheck::WrongShard);
+        assert!(retries.has_misrouted());
+        let lost = retries.take_expired_misrouted(now + Duration::from_secs(1));
         assert_eq!(lost.len(), 1);
         assert_eq!(lost[0].written, Written::Unknown);
         assert!(retries.is_empty());

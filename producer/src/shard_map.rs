@@ -72,14 +72,35 @@ impl ShardMap {
             .is_some_and(|index| *self.open[index] == *target)
     }
 
-    /// The hash keys that a shard owns or owned, if the listing tells.
+    /// The hash keys that a shard owns or owned, if the listing has it.
     pub(crate) fn range(&self, shard_id: &ShardId) -> Option<HashKeyRange> {
         self.ranges.get(shard_id).copied()
     }
 }
 
-/// When to fetch the map: at the start, when a record lands where the map did not say, and when the
-/// map has grown old. That nobody needs one while no record is under way, the caller knows.
+/// Where records go, as far as that is known.
+#[derive(Debug, Clone)]
+pub(crate) enum Routing {
+    /// Nothing is known yet: records are held.
+    Unknown,
+    /// Every record travels alone.
+    Loose,
+    /// Records for the same shard travel together.
+    Aggregate(Arc<ShardMap>),
+}
+
+impl Routing {
+    /// Whether records that were put together for this shard may still be sent together.
+    pub(crate) fn serves(&self, target: &Target) -> bool {
+        match self {
+            Self::Unknown | Self::Loose => false,
+            Self::Aggregate(map) => map.is_open(target),
+        }
+    }
+}
+
+/// When to fetch the map: at the start, when a record is stored where the map did not say, and when
+/// the map has grown old. While no record is under way none is needed: that the caller decides.
 #[derive(Debug)]
 pub(crate) struct Refresh {
     max_age: Duration,
@@ -245,7 +266,7 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn every_hash_key_goes_to_exactly_one_open_shard_after_any_splits_and_merges(
+        fn every_hash_key_goes_to_exactly_one_open_shard_after_any_reshards(
             shards in 1..5_u32,
             changes in prop::collection::vec((any::<bool>(), any::<usize>(), any::<u128>()), 0..30),
             keys in prop::collection::vec(any::<u128>(), 1..20),
@@ -297,7 +318,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_map_is_fetched_once_for_many_wishes_and_again_for_one_that_came_later() {
+    fn a_map_is_fetched_once_for_many_needs_and_again_for_a_later_one() {
         let now = Env::system().now();
         let mut refresh = Refresh::new(Duration::from_secs(60), now);
         assert!(refresh.begin(now));

@@ -1,20 +1,22 @@
 //! What a producer counts.
 
+use std::fmt;
+
 /// A snapshot of a producer's counters, from [`Producer::stats`](crate::Producer::stats).
 ///
 /// Always on and of constant cost. A *user record* is one that was sent; a *Kinesis record* is one
 /// entry of a PutRecords call, which may hold many user records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Stats {
+pub struct ProducerStats {
     /// User records accepted (the KPL's `UserRecordsReceived`).
     pub user_records_accepted: u64,
     /// User records acknowledged (`UserRecordsPut`).
     pub user_records_acknowledged: u64,
     /// User records that ended in an error.
     pub user_records_failed: u64,
-    /// Of those, the ones whose [`Delivery`](crate::Delivery) had been dropped: nobody but the log
-    /// was told.
+    /// Of those, the ones whose [`Delivery`](crate::Delivery) had been dropped: only the log and
+    /// this counter say so.
     pub failures_unheeded: u64,
     /// Kinesis records stored (`KinesisRecordsPut`), those in the wrong shard included.
     pub kinesis_records_put: u64,
@@ -37,7 +39,7 @@ pub struct Stats {
     pub aggregation_off: Option<AggregationOff>,
 }
 
-impl Stats {
+impl ProducerStats {
     /// Adds what only ever grows.
     pub(crate) fn add(&mut self, more: &Self) {
         self.user_records_acknowledged += more.user_records_acknowledged;
@@ -51,7 +53,7 @@ impl Stats {
     }
 }
 
-/// Why records are not aggregated.
+/// Why records are not aggregated. `Display` says it in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum AggregationOff {
@@ -65,4 +67,17 @@ pub enum AggregationOff {
     DistributionUnknown,
     /// ListShards failed or is not permitted, so nothing is known of the shards.
     ShardsUnknown,
+}
+
+impl fmt::Display for AggregationOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disabled => "the producer was built without aggregation",
+            Self::AutoDistribution => "the stream distributes records itself (AUTO)",
+            Self::DistributionUnknown => {
+                "DescribeStreamSummary has not said how the stream distributes records"
+            }
+            Self::ShardsUnknown => "ListShards has not said which shards there are",
+        })
+    }
 }

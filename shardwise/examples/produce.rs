@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         None => embedded().await?,
     };
-    let producer = Producer::builder(&aws, stream).build()?;
+    let producer = Producer::builder(&aws).stream(stream).build()?;
     let mut deliveries = Vec::new();
     for (index, line) in lines.into_iter().enumerate() {
         let record = Record::new(format!("line-{index}").try_into()?, line);

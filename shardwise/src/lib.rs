@@ -43,7 +43,7 @@
 //!     let aws = Aws::in_process(Mock::new().service()); // in production: Aws::load().await?
 //!     aws.kinesis().create_stream(&"orders".parse()?, 2).await?;
 //!
-//!     let producer = Producer::builder(&aws, "orders".parse()?).build()?;
+//!     let producer = Producer::builder(&aws).stream("orders").build()?;
 //!     let record = Record::new("user-42".parse()?, "paid");
 //!     let delivery = producer.send(record).await?; // the record is in the buffer
 //!     let receipt = delivery.await?; // the record is stored
@@ -111,7 +111,7 @@
 //!     aws.kinesis().create_stream(&"orders".parse()?, 1).await?;
 //!
 //!     mock.on(Operation::PutRecords).times(2).reply(Fault::Throttle);
-//!     let producer = Producer::builder(&aws, "orders".parse()?).build()?;
+//!     let producer = Producer::builder(&aws).stream("orders").build()?;
 //!     let delivery = producer.send(Record::new("user-42".parse()?, "paid")).await?;
 //!     delivery.await?; // stored, in spite of two refusals
 //!     assert_eq!(mock.calls(Operation::PutRecords), 3);

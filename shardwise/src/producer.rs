@@ -5,9 +5,9 @@
 //! needed.
 
 pub use shardwise_producer::{
-    AggregationOff, BuildError, BuildErrorKind, CloseReport, Closed, DEFAULT_AGGREGATE_MAX_BYTES,
-    DEFAULT_LINGER, DEFAULT_MAX_BUFFERED_BYTES, DEFAULT_MAX_BUFFERED_RECORDS,
-    DEFAULT_MAX_REQUEST_BYTES, DEFAULT_MAX_REQUESTS_IN_FLIGHT, DEFAULT_RECORD_TTL,
-    DEFAULT_SHARD_MAP_REFRESH, Delivery, DeliveryError, DeliveryErrorKind, EntryError, Producer,
-    ProducerBuilder, Receipt, Record, SendError, SendErrorKind, Stats, Unsent, WrongShard,
+    AggregationOff, CloseReport, Closed, DEFAULT_AGGREGATE_MAX_BYTES, DEFAULT_LINGER,
+    DEFAULT_MAX_BUFFERED_BYTES, DEFAULT_MAX_BUFFERED_RECORDS, DEFAULT_MAX_REQUEST_BYTES,
+    DEFAULT_MAX_REQUESTS_IN_FLIGHT, DEFAULT_RECORD_TTL, DEFAULT_SHARD_MAP_REFRESH, Delivery,
+    DeliveryError, DeliveryErrorKind, EntryError, Producer, ProducerBuilder, ProducerStats,
+    Receipt, Record, SendError, SendErrorKind, StatsHandle, Unsent, WrongShard,
 };

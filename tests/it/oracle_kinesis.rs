@@ -403,7 +403,10 @@ async fn errors_arrive_as_the_types_that_the_sdk_knows() {
 async fn what_our_producer_writes_the_official_sdk_reads_and_the_format_explains() {
     const RECORDS: usize = 200;
     let backend = Backend::with_stream(2).await;
-    let producer = Producer::builder(&backend.aws(), stream()).build().unwrap();
+    let producer = Producer::builder(&backend.aws())
+        .stream(stream())
+        .build()
+        .unwrap();
     let mut deliveries = Vec::new();
     for number in 0..RECORDS {
         let record = shardwise_producer::Record::new(

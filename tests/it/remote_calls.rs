@@ -117,7 +117,7 @@ impl Life {
             .env(env.clone())
             .build()
             .unwrap();
-        let producer = Producer::builder(&aws, stream.clone()).build().unwrap();
+        let producer = Producer::builder(&aws).stream(&stream).build().unwrap();
         let processed: Arc<Mutex<BTreeSet<String>>> = Arc::default();
         let collected = processed.clone();
         let (stop, stopped) = oneshot::channel::<()>();

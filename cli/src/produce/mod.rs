@@ -127,7 +127,7 @@ pub(crate) async fn run(args: ProduceArgs) -> anyhow::Result<()> {
     let aws = args.aws.connect().await?;
     let env = aws.env().clone();
     let input = Input::open(args.file.as_deref())?;
-    let producer = Producer::builder(&aws, args.stream.clone()).build()?;
+    let producer = Producer::builder(&aws).stream(&args.stream).build()?;
     let stop = CancellationToken::new();
     // What cannot be told any more is no reason not to send the rest: its failure stops nothing.
     let output = Output::new(CancellationToken::new());

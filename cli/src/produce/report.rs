@@ -89,8 +89,7 @@ impl<'a> Report<'a> {
                     Ok(receipt) => self.stored(line, &receipt),
                     Err(error) => {
                         let maybe_stored = error.written() != Written::No;
-                        let reason = format!("{:#}", anyhow::Error::new(error));
-                        self.failed(line, reason, maybe_stored);
+                        self.failed(line, error.to_string(), maybe_stored);
                     }
                 },
             }

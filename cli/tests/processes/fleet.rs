@@ -161,7 +161,8 @@ impl Fleet {
     /// Begins to send records and to watch the checkpoints.
     pub(crate) fn begin(&mut self) {
         let env = Env::system();
-        let producer = Producer::builder(&self.mock.aws(), "orders".parse().unwrap())
+        let producer = Producer::builder(&self.mock.aws())
+            .stream("orders")
             .build()
             .unwrap();
         let feeder = feed(producer, self.stopped.clone(), self.sent.clone());

@@ -164,7 +164,7 @@ fn members_in_and_out_of(range: HashKeyRange) -> Vec<(String, bool)> {
 async fn what_our_producer_aggregates_is_delivered_record_by_record() -> TestResult {
     let world = World::new(2);
     let host = world.host("producer");
-    let producer = Producer::builder(&host.aws, world.stream.clone()).build()?;
+    let producer = Producer::builder(&host.aws).stream(&world.stream).build()?;
     let all: Vec<String> = (0..200).map(|n| format!("r{n}")).collect();
     let mut deliveries = Vec::new();
     for data in &all {

@@ -135,9 +135,9 @@ async fn the_counters_add_up() {
     let world = World::new(2);
     let producer = world.producer();
     let deliveries = send_all(&producer, 0..500).await;
-    assert_eq!(producer.stats().outstanding_records, 500);
+    assert_eq!(producer.stats().snapshot().outstanding_records, 500);
     assert_all_readable(&world, deliveries, 0).await;
-    let stats = producer.stats();
+    let stats = producer.stats().snapshot();
     assert_eq!(stats.user_records_accepted, 500);
     assert_eq!(stats.user_records_acknowledged, 500);
     assert_eq!(stats.user_records_failed, 0);

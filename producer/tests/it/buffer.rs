@@ -5,7 +5,7 @@ use std::time::Duration;
 use shardwise_client::transport::TransportFault;
 use shardwise_mock::Operation;
 use shardwise_producer::{
-    BuildErrorKind, DeliveryErrorKind, Producer, Record, SendErrorKind, limits,
+    ConfigErrorKind, DeliveryErrorKind, Producer, Record, SendErrorKind, limits,
 };
 
 use crate::support::{SOON, World, assert_all_readable, payload, record, send_all};
@@ -55,7 +55,7 @@ async fn send_waits_for_room_and_lets_in_who_came_first() {
         waiting.push(task);
     }
     world.sleep_ms(1_000).await;
-    assert_eq!(producer.stats().user_records_accepted, 2);
+    assert_eq!(producer.stats().snapshot().user_records_accepted, 2);
     assert_all_readable(&world, first, 0).await;
 
     let mut numbers = Vec::new();
@@ -86,7 +86,7 @@ async fn a_send_that_is_dropped_while_it_waits_has_enqueued_nothing() {
     let (first, last) = tokio::join!(first, async { last.await.unwrap().await });
     first.unwrap();
     last.unwrap();
-    assert_eq!(producer.stats().user_records_accepted, 2);
+    assert_eq!(producer.stats().snapshot().user_records_accepted, 2);
     assert_eq!(world.stored().await.len(), 2);
 }
 
@@ -157,7 +157,7 @@ async fn a_stream_that_takes_larger_records_is_believed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_was_accepted_too_large_before_the_stream_said_so_fails_alone() {
+async fn a_record_accepted_before_the_limit_was_known_fails_alone() {
     let world = World::new(1);
     let producer = world.producer();
     let large = Record::new("k".parse().unwrap(), vec![0; 2_000_000]);
@@ -200,7 +200,7 @@ async fn memory_is_bounded_while_the_service_hangs_and_nothing_is_lost() {
     });
     for _ in 0..30 {
         world.sleep_ms(1_000).await;
-        assert!(producer.stats().outstanding_bytes <= 5_000);
+        assert!(producer.stats().snapshot().outstanding_bytes <= 5_000);
         assert_eq!(
             producer.try_send(record(0)).unwrap_err().kind(),
             SendErrorKind::Full
@@ -210,7 +210,7 @@ async fn memory_is_bounded_while_the_service_hangs_and_nothing_is_lost() {
     let deliveries = sender.await.unwrap();
     let receipts = assert_all_readable(&world, deliveries, 0).await;
     assert_eq!(receipts.len(), 2_000);
-    assert_eq!(producer.stats().outstanding_bytes, 0);
+    assert_eq!(producer.stats().snapshot().outstanding_bytes, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,22 +237,45 @@ async fn a_dropped_delivery_detaches_and_its_failure_is_counted() {
     drop(producer.send(record(1)).await.unwrap());
     producer.flush().await.unwrap();
     assert_eq!(world.stored().await[0].users[0].data, payload(1));
-    assert_eq!(producer.stats().failures_unheeded, 0);
+    assert_eq!(producer.stats().snapshot().failures_unheeded, 0);
 
     world.tamper.refuse("PutRecords", "AccessDeniedException");
     for n in 0..3 {
         drop(producer.send(record(n)).await.unwrap());
     }
     producer.flush().await.unwrap();
-    let stats = producer.stats();
+    let stats = producer.stats().snapshot();
     assert_eq!((stats.failures_unheeded, stats.user_records_failed), (3, 3));
+}
+
+#[tokio::test]
+async fn a_producer_needs_the_name_of_a_stream() {
+    let world = World::empty();
+    for builder in [
+        Producer::builder(&world.aws),
+        Producer::builder(&world.aws).stream(""),
+        Producer::builder(&world.aws).stream("or/ders"),
+    ] {
+        let error = builder.build().unwrap_err();
+        assert_eq!(error.kind(), ConfigErrorKind::InvalidName);
+    }
+}
+
+#[test]
+fn the_futures_of_a_producer_may_move_between_threads() {
+    fn is_send<T: Send>(_: impl Fn(Producer) -> T) {}
+    is_send(|producer| async move { producer.send(record(0)).await });
+    is_send(|producer| async move { producer.send(record(0)).await.unwrap().await });
+    is_send(|producer| async move { producer.flush().await });
+    is_send(|producer| async move { producer.close(SOON).await });
 }
 
 #[test]
 fn a_producer_needs_a_runtime_and_says_so() {
     let aws = shardwise_producer::Aws::in_process(shardwise_mock::Mock::new().service());
-    let error = Producer::builder(&aws, "orders".parse().unwrap())
+    let error = Producer::builder(&aws)
+        .stream("orders")
         .build()
         .unwrap_err();
-    assert_eq!(error.kind(), BuildErrorKind::NoRuntime);
+    assert_eq!(error.kind(), ConfigErrorKind::NoRuntime);
 }

@@ -111,7 +111,7 @@ async fn close_does_not_wait_for_the_lingers_of_records_that_waited_for_a_map() 
     let producer = builder.build().unwrap();
     let deliveries = send_all(&producer, 0..10).await;
     world
-        .until(|| producer.stats().shard_map_refreshes > 0)
+        .until(|| producer.stats().snapshot().shard_map_refreshes > 0)
         .await;
     let report = producer.close(Duration::from_secs(1)).await;
     assert!(report.is_complete());

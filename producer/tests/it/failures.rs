@@ -40,7 +40,7 @@ async fn permanent_errors_are_reported_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_stream_is_a_clear_error_and_the_producer_goes_on_once_it_is_there() {
+async fn an_unknown_stream_is_refused_clearly_and_used_once_it_is_there() {
     let world = World::empty();
     let producer = world.producer();
     let begin = world.env.now();
@@ -135,13 +135,13 @@ async fn entries_that_fail_are_sent_again_and_the_others_are_not() {
     }
     assert_eq!(by_attempts[1], 50);
     assert!(by_attempts[2] > 0);
-    let stats = producer.stats();
+    let stats = producer.stats().snapshot();
     let retries: u64 = receipts.iter().map(|it| u64::from(it.attempts - 1)).sum();
     assert_eq!(stats.kinesis_records_retried, retries);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_is_tried_until_its_time_is_over_and_then_given_back_with_the_last_error() {
+async fn a_record_is_tried_until_it_expires_and_comes_back_with_the_error() {
     let world = World::new(1);
     world
         .mock
@@ -279,7 +279,7 @@ async fn expires_in_time(world: World) {
         assert_eq!((error.written(), error.attempts()), (Written::Unknown, 1));
     }
     assert!(world.env.now() - begin < Duration::from_secs(3));
-    let stats = producer.stats();
+    let stats = producer.stats().snapshot();
     assert_eq!((stats.outstanding_records, stats.outstanding_bytes), (0, 0));
     // The one call that may be under way is free again.
     let delivery = producer.send(record(9)).await.unwrap();

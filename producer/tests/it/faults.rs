@@ -29,7 +29,7 @@ async fn survives(operation: &str) {
             let receipts = assert_all_readable(&world, deliveries, 0).await;
             // An answer that is late, or lost from a call that is not made again, is one fault.
             assert!(world.faults.left() < times, "{operation} met {fault:?}");
-            let stats = producer.stats();
+            let stats = producer.stats().snapshot();
             assert_eq!(stats.user_records_acknowledged, 100);
             assert_eq!(stats.outstanding_records, 0);
             if operation != "PutRecords" {

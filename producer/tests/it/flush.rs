@@ -127,7 +127,7 @@ async fn flush_ends_the_lingers_of_records_that_waited_for_the_first_map() {
     let producer = builder.build().unwrap();
     drop(send_all(&producer, 0..10).await);
     world
-        .until(|| producer.stats().shard_map_refreshes > 0)
+        .until(|| producer.stats().snapshot().shard_map_refreshes > 0)
         .await;
     let begin = world.env.now();
     producer.flush().await.unwrap();
@@ -144,9 +144,9 @@ async fn flush_ends_the_lingers_of_records_whose_shard_is_gone() {
     let producer = world.ready(builder).await;
     drop(send_all(&producer, 0..10).await);
     world.split(0).await;
-    let known = producer.stats().shard_map_refreshes;
+    let known = producer.stats().snapshot().shard_map_refreshes;
     world
-        .until(|| producer.stats().shard_map_refreshes > known + 1)
+        .until(|| producer.stats().snapshot().shard_map_refreshes > known + 1)
         .await;
     let begin = world.env.now();
     producer.flush().await.unwrap();

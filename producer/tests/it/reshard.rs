@@ -27,7 +27,7 @@ async fn an_aggregate_that_a_split_has_torn_is_sent_again_whole() {
     );
     assert!(receipts.iter().all(|it| it.attempts == 2));
     assert!(receipts.iter().all(|it| it.shard_id.number() > Some(0)));
-    let stats = producer.stats();
+    let stats = producer.stats().snapshot();
     assert_eq!(stats.wrong_shard_resends, 1);
     // Two aggregates by now, one for each child.
     assert_eq!(
@@ -50,7 +50,7 @@ async fn an_aggregate_that_a_split_has_torn_is_sent_again_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_aggregate_that_lands_in_a_merged_shard_is_acknowledged_once_its_range_is_known() {
+async fn an_aggregate_in_a_merged_shard_waits_until_its_range_is_known() {
     let world = World::new(4);
     let producer = world.producer();
     let deliveries = send_all(&producer, 0..50).await;
@@ -76,7 +76,7 @@ async fn an_aggregate_that_lands_in_a_merged_shard_is_acknowledged_once_its_rang
         "nothing was sent again"
     );
     assert!(receipts.iter().any(|it| it.shard_id.number() == Some(4)));
-    assert_eq!(producer.stats().wrong_shard_resends, 0);
+    assert_eq!(producer.stats().snapshot().wrong_shard_resends, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,7 +129,7 @@ async fn two_generations_of_splits_at_once_are_survived() {
     // It lands in a child that is closed before the next map is fetched.
     world.faults.on("ListShards", 1, TransportFault::HangBefore);
     world
-        .until(|| producer.stats().kinesis_records_put > 1)
+        .until(|| producer.stats().snapshot().kinesis_records_put > 1)
         .await;
     world.split(1).await;
     world.split(2).await;
@@ -139,7 +139,7 @@ async fn two_generations_of_splits_at_once_are_survived() {
 
 /// Where an aggregate may be while the map changes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Place {
+enum Stage {
     Lingering,
     WaitingForACall,
     WaitingForARetry,
@@ -147,15 +147,15 @@ enum Place {
 
 #[tokio::test(start_paused = true)]
 async fn aggregates_that_were_not_sent_are_packed_anew_when_the_map_changes() {
-    for place in [
-        Place::Lingering,
-        Place::WaitingForACall,
-        Place::WaitingForARetry,
+    for stage in [
+        Stage::Lingering,
+        Stage::WaitingForACall,
+        Stage::WaitingForARetry,
     ] {
         let world = World::new(1);
-        let linger = match place {
-            Place::Lingering => Duration::from_secs(8),
-            Place::WaitingForACall | Place::WaitingForARetry => Duration::from_millis(100),
+        let linger = match stage {
+            Stage::Lingering => Duration::from_secs(8),
+            Stage::WaitingForACall | Stage::WaitingForARetry => Duration::from_millis(100),
         };
         let builder = world
             .builder()
@@ -171,15 +171,15 @@ async fn aggregates_that_were_not_sent_are_packed_anew_when_the_map_changes() {
                 throttled.then(|| refusal("ProvisionedThroughputExceededException"))
             }
         });
-        match place {
-            Place::Lingering => {}
-            Place::WaitingForACall => {
+        match stage {
+            Stage::Lingering => {}
+            Stage::WaitingForACall => {
                 let slow = TransportFault::Delay(Duration::from_secs(9));
                 world.faults.on("PutRecords", 1, slow);
                 drop(producer.send(record(0)).await.unwrap());
                 world.sleep_ms(200).await;
             }
-            Place::WaitingForARetry => throttled.store(true, Ordering::Relaxed),
+            Stage::WaitingForARetry => throttled.store(true, Ordering::Relaxed),
         }
         let deliveries = send_all(&producer, 100..150).await;
         world.sleep_ms(200).await;
@@ -188,16 +188,16 @@ async fn aggregates_that_were_not_sent_are_packed_anew_when_the_map_changes() {
         world.sleep_ms(5_000).await;
         drop(producer.send(record(1)).await.unwrap());
         world
-            .until(|| producer.stats().shard_map_refreshes == 2)
+            .until(|| producer.stats().snapshot().shard_map_refreshes == 2)
             .await;
         throttled.store(false, Ordering::Relaxed);
         let receipts = assert_all_readable(&world, deliveries, 100).await;
         assert!(receipts.iter().all(|it| it.aggregated));
         assert!(receipts.iter().all(|it| !it.maybe_duplicate));
         assert_eq!(
-            producer.stats().wrong_shard_resends,
+            producer.stats().snapshot().wrong_shard_resends,
             0,
-            "{place:?}: no torn aggregate was sent"
+            "{stage:?}: no torn aggregate was sent"
         );
     }
 }
@@ -247,5 +247,5 @@ async fn a_hundred_splits_and_merges_leave_nothing_behind() {
         next = merged + 3;
         assert_all_readable(&world, deliveries, round * 50).await;
     }
-    assert_eq!(producer.stats().outstanding_bytes, 0);
+    assert_eq!(producer.stats().snapshot().outstanding_bytes, 0);
 }

@@ -174,7 +174,7 @@ impl Run {
                 assert_eq!(copies, 1, "record {n} is said to be there once");
             }
         }
-        let stats = producer.stats();
+        let stats = producer.stats().snapshot();
         assert_eq!(stats.user_records_accepted, total as u64);
         assert_eq!(
             stats.user_records_acknowledged + stats.user_records_failed,

@@ -71,7 +71,7 @@ impl World {
     }
 
     pub(crate) fn builder(&self) -> ProducerBuilder {
-        Producer::builder(&self.aws, self.stream.clone())
+        Producer::builder(&self.aws).stream(&self.stream)
     }
 
     pub(crate) fn producer(&self) -> Producer {
@@ -81,7 +81,7 @@ impl World {
     /// A producer that knows its stream already.
     pub(crate) async fn ready(&self, builder: ProducerBuilder) -> Producer {
         let producer = builder.build().unwrap();
-        self.until(|| producer.stats().shard_map_refreshes > 0)
+        self.until(|| producer.stats().snapshot().shard_map_refreshes > 0)
             .await;
         producer
     }

@@ -53,7 +53,7 @@ async fn nothing_is_lost_or_stored_twice_under_contention() {
         task.await.unwrap();
     }
     producer.flush().await.unwrap();
-    let stats = producer.stats();
+    let stats = producer.stats().snapshot();
     assert_eq!(stats.user_records_acknowledged, stats.user_records_accepted);
     assert_eq!((stats.outstanding_records, stats.outstanding_bytes), (0, 0));
     assert_eq!(acknowledged.load(Ordering::Relaxed), TASKS * EACH / 5);

@@ -271,7 +271,8 @@ impl World {
         let node = self.simulation.node("producer", 1.0);
         let (aws, faults) = self.aws(&node);
         self.producer_faults = faults;
-        let producer = Producer::builder(&aws, self.stream.clone())
+        let producer = Producer::builder(&aws)
+            .stream(&self.stream)
             .record_ttl(self.character.record_ttl)
             .build()
             .unwrap();

@@ -1,15 +1,16 @@
-//! Room in bytes and records, and the queue of those who wait for it.
+//! The buffer's limit in bytes and records, and the queue of the `send` calls that wait for room.
 //!
-//! Fair: who came first is let in first, and nobody passes a queue. Who is let in *holds* the room
-//! from that moment, so a waiter that is slow to wake delays nobody, and one that is dropped gives
-//! the room to the next. Pure: [`Core`](crate::core::Core) keeps it under its lock.
+//! Fair: calls are let in in the order in which they came, and a queue is never passed. A call that
+//! is let in *holds* the room from that moment, so one that is slow to wake delays no other, and one
+//! that is dropped gives the room to the next. What a record may have is checked before, by
+//! [`Buffer`](crate::buffer::Buffer), which keeps this under its lock. Pure.
 
 use std::collections::BTreeMap;
 use std::task::{Poll, Waker};
 
-/// What is left of the room, and who waits.
+/// How much room is left, and which calls wait for some.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct BufferLimit {
     bytes: usize,
     bytes_left: usize,
     records_left: usize,
@@ -31,7 +32,7 @@ struct Waiting {
     waker: Option<Waker>,
 }
 
-impl Room {
+impl BufferLimit {
     pub(crate) fn new(bytes: usize, records: usize) -> Self {
         Self {
             bytes,
@@ -62,7 +63,7 @@ impl Room {
         self.bytes - self.bytes_left
     }
 
-    /// Whether somebody waits.
+    /// Whether a call waits.
     pub(crate) fn is_wanted(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -78,7 +79,7 @@ impl Room {
         Poll::Pending
     }
 
-    /// The holder of the ticket gives up. Returns whom to wake.
+    /// The holder of the ticket gives up. Returns the calls to wake.
     pub(crate) fn leave(&mut self, ticket: Ticket) -> Vec<Waker> {
         match self.granted.remove(&ticket) {
             Some(bytes) => self.give_back(bytes, 1),
@@ -90,14 +91,14 @@ impl Room {
         }
     }
 
-    /// Gives room back and lets in who fits. Returns whom to wake.
+    /// Gives room back and lets in the calls that fit. Returns those to wake.
     pub(crate) fn give_back(&mut self, bytes: usize, records: usize) -> Vec<Waker> {
         self.bytes_left += bytes;
         self.records_left += records;
         self.grant()
     }
 
-    /// Sends everybody away who waits. Returns whom to wake.
+    /// Turns all waiting calls away. Returns those to wake.
     pub(crate) fn dismiss(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.waiting)
             .into_values()
@@ -136,28 +137,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_passes_the_queue_and_who_leaves_lets_others_in() {
-        let mut room = Room::new(10, 10);
-        assert!(room.try_take(8));
-        let large = room.join(5);
-        let small = room.join(1);
-        assert!(!room.try_take(1), "there is room, but others wait");
-        assert!(room.poll(small, Waker::noop()).is_pending());
-        assert_eq!(room.leave(large).len(), 1);
-        assert!(room.poll(small, Waker::noop()).is_ready());
-        assert!(room.try_take(1));
+    fn the_queue_is_never_passed_and_who_leaves_lets_others_in() {
+        let mut limit = BufferLimit::new(10, 10);
+        assert!(limit.try_take(8));
+        let large = limit.join(5);
+        let small = limit.join(1);
+        assert!(!limit.try_take(1), "there is limit, but others wait");
+        assert!(limit.poll(small, Waker::noop()).is_pending());
+        assert_eq!(limit.leave(large).len(), 1);
+        assert!(limit.poll(small, Waker::noop()).is_ready());
+        assert!(limit.try_take(1));
     }
 
     #[test]
     fn room_that_was_granted_to_a_dropped_waiter_goes_to_the_next() {
-        let mut room = Room::new(4, 1);
-        assert!(room.try_take(4));
-        let (first, second) = (room.join(4), room.join(4));
-        assert!(room.poll(first, Waker::noop()).is_pending());
-        assert!(room.poll(second, Waker::noop()).is_pending());
-        assert_eq!(room.give_back(4, 1).len(), 1);
-        assert_eq!(room.leave(first).len(), 1);
-        assert!(room.poll(second, Waker::noop()).is_ready());
+        let mut limit = BufferLimit::new(4, 1);
+        assert!(limit.try_take(4));
+        let (first, second) = (limit.join(4), limit.join(4));
+        assert!(limit.poll(first, Waker::noop()).is_pending());
+        assert!(limit.poll(second, Waker::noop()).is_pending());
+        assert_eq!(limit.give_back(4, 1).len(), 1);
+        assert_eq!(limit.leave(first).len(), 1);
+        assert!(limit.poll(second, Waker::noop()).is_ready());
     }
 
     #[derive(Debug, Clone)]
@@ -185,49 +186,49 @@ mod tests {
         fn room_is_never_negative_and_never_leaks(steps in prop::collection::vec(step(), 0..200)) {
             const BYTES: usize = 64;
             const RECORDS: usize = 6;
-            let mut room = Room::new(BYTES, RECORDS);
+            let mut limit = BufferLimit::new(BYTES, RECORDS);
             let mut held: Vec<usize> = Vec::new();
             let mut queue: Vec<(Ticket, usize)> = Vec::new();
             let mut last_let_in = None;
             for step in steps {
                 match step {
                     Step::Take(bytes) => {
-                        if room.try_take(bytes) {
+                        if limit.try_take(bytes) {
                             held.push(bytes);
                         }
                     }
-                    Step::Join(bytes) => queue.push((room.join(bytes), bytes)),
+                    Step::Join(bytes) => queue.push((limit.join(bytes), bytes)),
                     Step::Poll(index) if index < queue.len() => {
                         let (ticket, bytes) = queue[index];
-                        if room.poll(ticket, Waker::noop()).is_ready() {
+                        if limit.poll(ticket, Waker::noop()).is_ready() {
                             queue.remove(index);
                             held.push(bytes);
                             last_let_in = last_let_in.max(Some(ticket));
                         }
                     }
                     Step::Leave(index) if index < queue.len() => {
-                        room.leave(queue.remove(index).0);
+                        limit.leave(queue.remove(index).0);
                     }
                     Step::GiveBack(index) if index < held.len() => {
-                        room.give_back(held.remove(index), 1);
+                        limit.give_back(held.remove(index), 1);
                     }
                     Step::Poll(_) | Step::Leave(_) | Step::GiveBack(_) => {}
                 }
-                let granted: usize = room.granted.values().sum();
-                prop_assert_eq!(room.bytes_left + granted + held.iter().sum::<usize>(), BYTES);
-                prop_assert_eq!(room.records_left + room.granted.len() + held.len(), RECORDS);
-                // Fair: nobody who waits came before somebody who was let in.
-                let head = room.waiting.keys().next().copied();
-                let let_in = last_let_in.max(room.granted.keys().next_back().copied());
+                let granted: usize = limit.granted.values().sum();
+                prop_assert_eq!(limit.bytes_left + granted + held.iter().sum::<usize>(), BYTES);
+                prop_assert_eq!(limit.records_left + limit.granted.len() + held.len(), RECORDS);
+                // Fair: no call that waits came before one that was let in.
+                let head = limit.waiting.keys().next().copied();
+                let let_in = last_let_in.max(limit.granted.keys().next_back().copied());
                 prop_assert!(head.is_none() || let_in.is_none() || let_in < head);
             }
             for bytes in held {
-                room.give_back(bytes, 1);
+                limit.give_back(bytes, 1);
             }
             for (ticket, _) in queue {
-                room.leave(ticket);
+                limit.leave(ticket);
             }
-            prop_assert_eq!((room.bytes_left, room.records_left), (BYTES, RECORDS));
+            prop_assert_eq!((limit.bytes_left, limit.records_left), (BYTES, RECORDS));
         }
     }
 }

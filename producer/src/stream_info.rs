@@ -9,10 +9,9 @@ use shardwise_env::Instant;
 use shardwise_types::Shard;
 use shardwise_types::limits::{RECORD_MAX_BYTES, RECORD_MAX_BYTES_DEFAULT};
 
-use crate::aggregate::Routing;
-use crate::config::Settings;
 use crate::fetch::Fetched;
-use crate::shard_map::{Refresh, ShardMap};
+use crate::settings::ProducerSettings;
+use crate::shard_map::{Refresh, Routing, ShardMap};
 use crate::stats::AggregationOff;
 
 /// Between two fetches for a stream that does not exist: its records fail at once, and those that
@@ -21,7 +20,7 @@ const UNKNOWN_STREAM_SPACING: Duration = Duration::from_secs(1);
 
 /// What is known of the stream.
 #[derive(Debug)]
-pub(crate) struct Stream {
+pub(crate) struct StreamInfo {
     aggregation: bool,
     assume_partition_key_distribution: bool,
     /// What the application says a record may have.
@@ -36,7 +35,7 @@ pub(crate) struct Stream {
     /// Whether a fetch has ended, in whatever way.
     asked: bool,
     /// Why the last listing failed, if it did.
-    error: Option<Arc<Error>>,
+    error: Option<Error>,
 }
 
 /// How the stream spreads records over its shards, as far as it has said.
@@ -53,13 +52,13 @@ pub(crate) enum News {
     /// Nothing yet: the last good map serves on; without one records are held.
     Nothing,
     /// There is no such stream, and never was: what is held is refused.
-    NoStream(Arc<Error>),
+    NoStream(Error),
     /// There may be another routing. If the news are incomplete, another fetch will follow soon.
     Routing { complete: bool },
 }
 
-impl Stream {
-    pub(crate) fn new(settings: &Settings, now: Instant) -> Self {
+impl StreamInfo {
+    pub(crate) fn new(settings: &ProducerSettings, now: Instant) -> Self {
         Self {
             aggregation: settings.aggregation,
             assume_partition_key_distribution: settings.assume_partition_key_distribution,
@@ -84,7 +83,7 @@ impl Stream {
     }
 
     /// Why the last listing failed, if it did.
-    pub(crate) fn error(&self) -> Option<&Arc<Error>> {
+    pub(crate) fn error(&self) -> Option<&Error> {
         self.error.as_ref()
     }
 
@@ -165,7 +164,7 @@ impl Stream {
                     complete: described,
                 }
             }
-            Err(error) => self.on_not_listed(Arc::new(error), now, delay),
+            Err(error) => self.on_not_listed(error, now, delay),
         }
     }
 
@@ -200,7 +199,7 @@ impl Stream {
             .min(self.max_buffered_bytes);
     }
 
-    fn on_not_listed(&mut self, error: Arc<Error>, now: Instant, delay: Duration) -> News {
+    fn on_not_listed(&mut self, error: Error, now: Instant, delay: Duration) -> News {
         let unknown = error.kind() == ErrorKind::ResourceNotFound;
         // A stream that is being made will be ready.
         let passing = error.is_retryable() || error.kind() == ErrorKind::ResourceInUse;

@@ -1,8 +1,8 @@
 //! What `send` and the engine share, under one lock held for a few lines at a time.
 //!
-//! `send` takes room, finds the shard and appends to its open group; the engine seals what is due
-//! and gives room back. Pure: no await, no I/O, time comes in as an argument. The lock and the
-//! wake-ups are [`Shared`](crate::producer::Shared)'s.
+//! `send` takes room, finds the shard and appends to its open aggregate; the engine closes what is
+//! due and gives room back. Pure: no await, no I/O, time comes in as an argument. The lock and the
+//! wake-ups are [`Shared`](crate::shared::Shared)'s.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -11,17 +11,20 @@ use std::time::Duration;
 use shardwise_aggregation_proto::UserRecord;
 use shardwise_env::Instant;
 
-use crate::aggregate::{Group, Limits, Routing};
 use crate::barrier::Barrier;
-use crate::config::Settings;
-use crate::delivery::{Batch, Delivery, Ledger};
+use crate::buffer_limit::{BufferLimit, Ticket};
+use crate::close_report::Unsent;
+use crate::delivery::{Delivery, DeliveryGroup, Ledger};
 use crate::error::SendErrorKind;
-use crate::producer::Unsent;
-use crate::room::{Room, Ticket};
-use crate::stats::Stats;
+use crate::kinesis_record::AggregateLimits;
+use crate::open_aggregate::OpenAggregate;
+use crate::settings::ProducerSettings;
+use crate::shard_map::Routing;
+use crate::stats::ProducerStats;
 
-/// What leaves soon leaves together: when a group is due, so is every group that is due within this
-/// part of the linger. The KPL waits that much longer instead, to fill its calls.
+/// What leaves soon leaves together: when an open aggregate is due, so is every open aggregate that
+/// is due within this part of the linger. The KPL waits that much longer instead, to fill its
+/// calls.
 const COLLECT_SLACK: u32 = 5;
 
 /// The most of that, as in the KPL.
@@ -41,32 +44,33 @@ pub(crate) enum Phase {
 
 /// The state behind the lock.
 #[derive(Debug)]
-pub(crate) struct Core {
+pub(crate) struct Buffer {
     ledger: Arc<Ledger>,
-    limits: Limits,
+    limits: AggregateLimits,
     linger: Duration,
     ttl: Duration,
     pub(crate) max_record_bytes: usize,
     pub(crate) phase: Phase,
-    room: Room,
+    limit: BufferLimit,
     barrier: Barrier,
     /// What only grows, and the gauge of aggregation.
-    pub(crate) stats: Stats,
+    pub(crate) stats: ProducerStats,
     routing: Routing,
     /// By shard, in the order of the map; empty unless records are aggregated.
-    open: Vec<Option<Group>>,
+    open: Vec<Option<OpenAggregate>>,
     /// Records that travel alone.
-    loose: Option<Group>,
+    loose: Option<OpenAggregate>,
     /// Records that wait for the first map, oldest first. Bounded by the room; each was open for a
     /// linger.
-    held: Vec<Group>,
-    /// Groups that are full or were flushed. Bounded by the room.
-    sealed: Vec<Group>,
-    /// No open group is due before.
+    held: Vec<OpenAggregate>,
+    /// Aggregates that are full or were flushed. Bounded by the room.
+    closed: Vec<OpenAggregate>,
+    /// No open aggregate is due before.
     next_due: Option<Instant>,
     /// When the engine wakes by itself.
     armed: Option<Instant>,
-    /// A flush or a close has ended the lingers, those of parcels that have left here included.
+    /// A flush or a close has ended the lingers, those of Kinesis records that have left here
+    /// included.
     hurried: bool,
     /// What the engine could not send, until a close takes it.
     pub(crate) unsent: Vec<Unsent>,
@@ -90,8 +94,8 @@ pub(crate) struct Accepted {
     pub(crate) wake_engine: bool,
 }
 
-impl Core {
-    pub(crate) fn new(settings: &Settings, ledger: Arc<Ledger>) -> Self {
+impl Buffer {
+    pub(crate) fn new(settings: &ProducerSettings, ledger: Arc<Ledger>) -> Self {
         Self {
             ledger,
             limits: settings.limits(),
@@ -100,14 +104,14 @@ impl Core {
             // The engine sets it, before the first record.
             max_record_bytes: settings.max_buffered_bytes,
             phase: Phase::Open,
-            room: Room::new(settings.max_buffered_bytes, settings.max_buffered_records),
+            limit: BufferLimit::new(settings.max_buffered_bytes, settings.max_buffered_records),
             barrier: Barrier::default(),
-            stats: Stats::default(),
+            stats: ProducerStats::default(),
             routing: Routing::Unknown,
             open: Vec::new(),
             loose: None,
             held: Vec::new(),
-            sealed: Vec::new(),
+            closed: Vec::new(),
             next_due: None,
             armed: None,
             hurried: false,
@@ -127,7 +131,7 @@ impl Core {
         if size > limit {
             return Err(Refusal::No(SendErrorKind::TooLarge { size, limit }));
         }
-        if self.room.try_take(size) {
+        if self.limit.try_take(size) {
             Ok(())
         } else {
             Err(Refusal::Full)
@@ -154,10 +158,10 @@ impl Core {
 
         let mut wake_engine = false;
         let mut record = record;
-        if let Some(group) = place {
-            match group.push(record, &self.limits) {
+        if let Some(aggregate) = place {
+            match aggregate.push(record, &self.limits) {
                 Ok(slot) => {
-                    let delivery = group.batch.delivery(slot);
+                    let delivery = aggregate.group.delivery(slot);
                     return Accepted {
                         delivery,
                         wake_engine: false,
@@ -165,20 +169,21 @@ impl Core {
                 }
                 Err(back) => {
                     record = back;
-                    self.sealed.extend(place.take());
+                    self.closed.extend(place.take());
                     wake_engine = true;
                 }
             }
         }
         let opened = now();
         let due = opened + self.linger;
-        let batch = Batch::new(self.ledger.clone(), self.barrier.epoch(), opened + self.ttl);
-        let mut group = match target {
-            Some(target) => Group::aggregate(batch, due, target.clone(), &self.limits),
-            None => Group::loose(batch, due),
+        let group =
+            DeliveryGroup::new(self.ledger.clone(), self.barrier.epoch(), opened + self.ttl);
+        let mut aggregate = match target {
+            Some(target) => OpenAggregate::for_shard(group, due, target.clone(), &self.limits),
+            None => OpenAggregate::loose(group, due),
         };
-        let delivery = group.push_first(record, &self.limits);
-        *place = Some(group);
+        let delivery = aggregate.push_first(record, &self.limits);
+        *place = Some(aggregate);
         if self.next_due.is_none_or(|next| due < next) {
             self.next_due = Some(due);
         }
@@ -193,26 +198,26 @@ impl Core {
     fn hold(&mut self, record: UserRecord, now: Instant) -> Accepted {
         let epoch = self.barrier.epoch();
         let mut record = record;
-        if let Some(group) = self.held.last_mut()
-            && group.batch.epoch == epoch
-            && now < group.due
+        if let Some(aggregate) = self.held.last_mut()
+            && aggregate.group.epoch == epoch
+            && now < aggregate.due
         {
-            match group.push(record, &self.limits) {
+            match aggregate.push(record, &self.limits) {
                 Ok(slot) => {
                     return Accepted {
-                        delivery: group.batch.delivery(slot),
+                        delivery: aggregate.group.delivery(slot),
                         wake_engine: false,
                     };
                 }
                 Err(back) => record = back,
             }
         }
-        let batch = Batch::new(self.ledger.clone(), epoch, now + self.ttl);
-        let mut group = Group::loose(batch, now + self.linger);
-        let delivery = group.push_first(record, &self.limits);
+        let group = DeliveryGroup::new(self.ledger.clone(), epoch, now + self.ttl);
+        let mut aggregate = OpenAggregate::loose(group, now + self.linger);
+        let delivery = aggregate.push_first(record, &self.limits);
         // The engine must know when the oldest of them expires, and that a map is wanted.
         let wake_engine = self.held.is_empty();
-        self.held.push(group);
+        self.held.push(aggregate);
         Accepted {
             delivery,
             wake_engine,
@@ -221,37 +226,37 @@ impl Core {
 
     /// Queues for room. Also returns whether the engine must see whether it can make some.
     pub(crate) fn join_queue(&mut self, size: usize) -> (Ticket, bool) {
-        let first = !self.room.is_wanted();
-        (self.room.join(size), first)
+        let first = !self.limit.is_wanted();
+        (self.limit.join(size), first)
     }
 
-    /// Whether somebody waits for room.
+    /// Whether a call waits for room.
     pub(crate) fn is_full(&self) -> bool {
-        self.room.is_wanted()
+        self.limit.is_wanted()
     }
 
-    pub(crate) fn room(&mut self) -> &mut Room {
-        &mut self.room
+    pub(crate) fn room(&mut self) -> &mut BufferLimit {
+        &mut self.limit
     }
 
     /// Ends every linger and begins a new flush epoch.
     pub(crate) fn flush(&mut self, now: Instant) -> u64 {
-        self.seal_all(now);
-        for group in &mut self.held {
-            group.due = now;
+        self.close_all(now);
+        for aggregate in &mut self.held {
+            aggregate.due = now;
         }
         self.hurried = true;
         self.barrier.raise()
     }
 
     /// Ends every linger.
-    pub(crate) fn seal_all(&mut self, now: Instant) {
-        self.sealed
+    pub(crate) fn close_all(&mut self, now: Instant) {
+        self.closed
             .extend(self.open.iter_mut().filter_map(Option::take));
-        self.sealed.extend(self.loose.take());
+        self.closed.extend(self.loose.take());
         self.next_due = None;
-        for group in &mut self.sealed {
-            group.due = now;
+        for aggregate in &mut self.closed {
+            aggregate.due = now;
         }
     }
 
@@ -263,10 +268,10 @@ impl Core {
         self.barrier.outstanding()
     }
 
-    pub(crate) fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> ProducerStats {
         let mut stats = self.stats.clone();
         stats.outstanding_records = self.outstanding();
-        stats.outstanding_bytes = self.room.bytes_taken();
+        stats.outstanding_bytes = self.limit.bytes_taken();
         stats
     }
 
@@ -277,11 +282,11 @@ impl Core {
         std::mem::take(&mut self.hurried)
     }
 
-    /// Takes what is sealed, and what is due now or soon.
-    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Group> {
-        let mut groups = std::mem::take(&mut self.sealed);
+    /// Takes what is closed, and what is due now or soon.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<OpenAggregate> {
+        let mut aggregates = std::mem::take(&mut self.closed);
         if self.next_due.is_none_or(|next| now < next) {
-            return groups;
+            return aggregates;
         }
         let slack = (self.linger / COLLECT_SLACK).min(COLLECT_SLACK_MAX);
         let until = now + slack;
@@ -289,64 +294,66 @@ impl Core {
         let places = self.open.iter_mut().chain([&mut self.loose]);
         for place in places {
             match place {
-                Some(group) if group.due <= until => groups.extend(place.take()),
-                Some(group) => next = Some(next.map_or(group.due, |it: Instant| it.min(group.due))),
+                Some(aggregate) if aggregate.due <= until => aggregates.extend(place.take()),
+                Some(aggregate) => {
+                    next = Some(next.map_or(aggregate.due, |it: Instant| it.min(aggregate.due)))
+                }
                 None => {}
             }
         }
         // What left early leaves with the one that is due.
-        for group in &mut groups {
-            group.due = group.due.min(now);
+        for aggregate in &mut aggregates {
+            aggregate.due = aggregate.due.min(now);
         }
         self.next_due = next;
-        groups
+        aggregates
     }
 
-    /// Takes the held groups whose records have expired.
-    pub(crate) fn take_expired_held(&mut self, now: Instant) -> Vec<Group> {
+    /// Takes the held open aggregates whose records have expired.
+    pub(crate) fn take_expired_held(&mut self, now: Instant) -> Vec<OpenAggregate> {
         let expired = self
             .held
-            .partition_point(|group| group.batch.expires <= now);
+            .partition_point(|aggregate| aggregate.group.expires <= now);
         self.held.drain(..expired).collect()
     }
 
-    /// Takes every held group.
-    pub(crate) fn take_held(&mut self) -> Vec<Group> {
+    /// Takes every held open aggregate.
+    pub(crate) fn take_held(&mut self) -> Vec<OpenAggregate> {
         std::mem::take(&mut self.held)
     }
 
-    /// Sets where records go from now on. Returns the groups that this concerns: those that wait
-    /// for a map and those whose shard is gone.
-    pub(crate) fn route(&mut self, routing: Routing) -> Vec<Group> {
+    /// Sets where records go from now on. Returns the open aggregates that this concerns: those
+    /// that wait for a map and those whose shard is gone.
+    pub(crate) fn route(&mut self, routing: Routing) -> Vec<OpenAggregate> {
         let mut displaced = std::mem::take(&mut self.held);
         let open = std::mem::take(&mut self.open);
         if let Routing::Aggregate(map) = &routing {
             self.open.resize_with(map.open().len(), || None);
         }
-        for group in open.into_iter().flatten() {
-            let place = match (&routing, group.target()) {
+        for aggregate in open.into_iter().flatten() {
+            let place = match (&routing, aggregate.target()) {
                 (Routing::Aggregate(map), Some(target)) if map.is_open(target) => map
                     .route(target.range.end())
                     .and_then(|index| self.open.get_mut(index)),
                 _ => None,
             };
             match place {
-                Some(place) => *place = Some(group),
-                None => displaced.push(group),
+                Some(place) => *place = Some(aggregate),
+                None => displaced.push(aggregate),
             }
         }
         self.routing = routing;
         displaced
     }
 
-    /// Notes when the engine will wake by itself: at `own`, or when a group is due.
+    /// Notes when the engine will wake by itself: at `own`, or when an open aggregate is due.
     pub(crate) fn arm(&mut self, own: Option<Instant>) -> Option<Instant> {
-        let held = self.held.first().map(|group| group.batch.expires);
+        let held = self.held.first().map(|aggregate| aggregate.group.expires);
         self.armed = [own, self.next_due, held].into_iter().flatten().min();
         self.armed
     }
 
-    /// Records were settled: gives their room back. Returns whom to wake, and whether a flush or a
+    /// Records were settled: gives their room back. Returns the calls to wake, and whether a flush or a
     /// close may be over.
     pub(crate) fn release(
         &mut self,
@@ -355,15 +362,15 @@ impl Core {
         bytes: usize,
     ) -> (Vec<Waker>, bool) {
         let over = self.barrier.settled(epoch, records);
-        (self.room.give_back(bytes, records), over)
+        (self.limit.give_back(bytes, records), over)
     }
 
     /// Takes everything that the engine has not got.
-    pub(crate) fn take_all(&mut self, now: Instant) -> Vec<Group> {
+    pub(crate) fn take_all(&mut self, now: Instant) -> Vec<OpenAggregate> {
         self.flush(now);
-        let mut groups = std::mem::take(&mut self.sealed);
-        groups.extend(self.take_held());
-        groups
+        let mut aggregates = std::mem::take(&mut self.closed);
+        aggregates.extend(self.take_held());
+        aggregates
     }
 }
 
@@ -379,12 +386,12 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn core() -> Core {
+    fn buffer() -> Buffer {
         let ledger = Arc::new(Ledger {
             stream: "orders".parse().unwrap(),
             unheeded: AtomicU64::new(0),
         });
-        Core::new(&Settings::default(), ledger)
+        Buffer::new(&ProducerSettings::default(), ledger)
     }
 
     fn record(n: usize) -> UserRecord {
@@ -396,10 +403,10 @@ mod tests {
     }
 
     /// Sends record `n` and says whether the engine is to be woken.
-    fn send(core: &mut Core, n: usize, now: Instant) -> bool {
+    fn send(buffer: &mut Buffer, n: usize, now: Instant) -> bool {
         let record = record(n);
-        core.enter(record::size(&record)).unwrap();
-        let accepted = core.accept(record, || now);
+        buffer.enter(record::size(&record)).unwrap();
+        let accepted = buffer.accept(record, || now);
         drop(accepted.delivery);
         accepted.wake_engine
     }
@@ -407,74 +414,78 @@ mod tests {
     #[test]
     fn the_engine_is_woken_for_the_first_record_of_a_linger_only() {
         let now = Env::system().now();
-        let mut core = core();
-        core.route(aggregating(1));
-        assert!(send(&mut core, 0, now));
-        assert_eq!(core.arm(None), Some(now + 100 * MS));
+        let mut buffer = buffer();
+        buffer.route(aggregating(1));
+        assert!(send(&mut buffer, 0, now));
+        assert_eq!(buffer.arm(None), Some(now + 100 * MS));
         for n in 1..100 {
-            assert!(!send(&mut core, n, now + MS));
+            assert!(!send(&mut buffer, n, now + MS));
         }
     }
 
     #[test]
     fn nothing_is_armed_while_there_is_nothing() {
         let now = Env::system().now();
-        let mut core = core();
-        core.route(aggregating(4));
-        assert_eq!(core.arm(None), None);
-        send(&mut core, 0, now);
-        assert_eq!(core.take_due(now + 100 * MS).len(), 1);
-        assert_eq!(core.arm(None), None);
+        let mut buffer = buffer();
+        buffer.route(aggregating(4));
+        assert_eq!(buffer.arm(None), None);
+        send(&mut buffer, 0, now);
+        assert_eq!(buffer.take_due(now + 100 * MS).len(), 1);
+        assert_eq!(buffer.arm(None), None);
     }
 
     #[test]
     fn who_is_due_soon_leaves_with_who_is_due_now() {
         let now = Env::system().now();
-        let mut core = core();
-        core.route(aggregating(64));
+        let mut buffer = buffer();
+        buffer.route(aggregating(64));
         for n in 0..40 {
             let n_ms = u32::try_from(n).unwrap() * MS;
-            send(&mut core, n, now + n_ms);
+            send(&mut buffer, n, now + n_ms);
         }
-        assert!(core.take_due(now + 99 * MS).is_empty());
-        let first = core.take_due(now + 100 * MS);
-        assert!(first.iter().all(|group| group.due <= now + 100 * MS));
-        let next = core.arm(None).unwrap();
+        assert!(buffer.take_due(now + 99 * MS).is_empty());
+        let first = buffer.take_due(now + 100 * MS);
+        assert!(
+            first
+                .iter()
+                .all(|aggregate| aggregate.due <= now + 100 * MS)
+        );
+        let next = buffer.arm(None).unwrap();
         assert!(next > now + 120 * MS, "all within 20 ms are gone");
     }
 
     #[test]
     fn records_are_held_until_it_is_known_where_they_go() {
         let now = Env::system().now();
-        let mut core = core();
-        assert!(send(&mut core, 0, now));
-        assert!(!send(&mut core, 1, now + MS));
-        assert!(!send(&mut core, 2, now + 150 * MS));
-        assert!(core.take_due(now + 500 * MS).is_empty());
+        let mut buffer = buffer();
+        assert!(send(&mut buffer, 0, now));
+        assert!(!send(&mut buffer, 1, now + MS));
+        assert!(!send(&mut buffer, 2, now + 150 * MS));
+        assert!(buffer.take_due(now + 500 * MS).is_empty());
         let expiry = now + Duration::from_secs(30);
-        assert_eq!(core.arm(None), Some(expiry));
+        assert_eq!(buffer.arm(None), Some(expiry));
         assert_eq!(
-            core.take_expired_held(expiry).len(),
+            buffer.take_expired_held(expiry).len(),
             1,
             "the younger lives on"
         );
-        assert_eq!(core.route(aggregating(1)).len(), 1);
-        assert_eq!(core.arm(None), None);
+        assert_eq!(buffer.route(aggregating(1)).len(), 1);
+        assert_eq!(buffer.arm(None), None);
     }
 
     #[test]
-    fn a_new_map_moves_only_the_groups_whose_shard_is_gone() {
+    fn a_new_map_moves_only_the_aggregates_whose_shard_is_gone() {
         let now = Env::system().now();
-        let mut core = core();
+        let mut buffer = buffer();
         let mut stream = Stream::new(4);
-        core.route(Routing::Aggregate(Arc::new(stream.map())));
+        buffer.route(Routing::Aggregate(Arc::new(stream.map())));
         for n in 0..100 {
-            send(&mut core, n, now);
+            send(&mut buffer, n, now);
         }
         stream.split(1, u128::MAX / 2);
-        let displaced = core.route(Routing::Aggregate(Arc::new(stream.map())));
+        let displaced = buffer.route(Routing::Aggregate(Arc::new(stream.map())));
         assert_eq!(displaced.len(), 1);
-        assert_eq!(core.take_due(now + 100 * MS).len(), 3);
-        assert_eq!(core.route(Routing::Loose).len(), 0);
+        assert_eq!(buffer.take_due(now + 100 * MS).len(), 3);
+        assert_eq!(buffer.route(Routing::Loose).len(), 0);
     }
 }
