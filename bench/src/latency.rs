@@ -8,12 +8,13 @@ use clap::Args;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use shardwise_env::{Env, Instant};
-use shardwise_producer::{Delivery, DeliveryError, Producer};
+use shardwise_producer::{Delivery, DeliveryError};
 use tokio::sync::mpsc;
 
 use crate::Common;
 use crate::backend::Backend;
-use crate::load::{Load, Pace};
+use crate::load::Pace;
+use crate::producer;
 use crate::report::Run;
 
 /// Records that are sent and not yet awaited.
@@ -27,24 +28,18 @@ pub(crate) struct Options {
     /// How long to send.
     #[arg(long, default_value_t = 10)]
     seconds: usize,
-    /// Send each record as a Kinesis record of its own.
-    #[arg(long)]
-    no_aggregation: bool,
-    /// How long a record waits for others, in milliseconds; the producer's default if not given.
-    #[arg(long)]
-    linger: Option<u64>,
+    #[command(flatten)]
+    producer: producer::Options,
 }
 
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} s at {}/s", self.seconds, self.rate)?;
-        if let Some(linger) = self.linger {
-            write!(f, " lingering {linger} ms")?;
-        }
-        if self.no_aggregation {
-            f.write_str(" without aggregation")?;
-        }
-        Ok(())
+        let Self {
+            rate,
+            seconds,
+            producer,
+        } = self;
+        write!(f, "{seconds} s at {rate}/s{producer}")
     }
 }
 
@@ -55,14 +50,7 @@ pub(crate) async fn measure(
     common: &Common,
 ) -> anyhow::Result<Run> {
     let env = backend.aws.env();
-    let load = Load::new(common.bytes, env)?;
-    let mut builder = Producer::builder(&backend.aws)
-        .stream(&common.stream)
-        .aggregation(!options.no_aggregation);
-    if let Some(linger) = options.linger {
-        builder = builder.linger(Duration::from_millis(linger));
-    }
-    let producer = builder.build()?;
+    let (producer, load) = options.producer.start(backend, common)?;
     // The first record opens connections and fetches the shards.
     producer.send(load.record(0)).await?.await?;
 

@@ -6,12 +6,13 @@
 
 mod backend;
 mod consume;
+mod contention;
 mod cpu;
-mod crowd;
 mod latency;
 mod load;
 mod null;
 mod produce;
+mod producer;
 mod report;
 
 use anyhow::Context as _;
@@ -39,7 +40,7 @@ enum Mode {
     /// Sends at a rate and times each record from send to acknowledgement.
     Latency(latency::Options),
     /// Writes and reads one stream at the same time, and times a bystander's calls.
-    Crowd(crowd::Options),
+    Contention(contention::Options),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -123,7 +124,7 @@ impl Mode {
             Self::Produce(options) => format!("produce {options}, {bytes} B"),
             Self::Consume(options) => format!("consume {options}, {bytes} B"),
             Self::Latency(options) => format!("latency {options}, {bytes} B"),
-            Self::Crowd(options) => format!("crowd of {options}, {bytes} B"),
+            Self::Contention(options) => format!("contention of {options}, {bytes} B"),
         }
     }
 
@@ -131,7 +132,7 @@ impl Mode {
     fn served(&self, common: &Common) -> null::Served {
         match self {
             Self::Consume(options) => options.served(common.bytes),
-            Self::Produce(_) | Self::Latency(_) | Self::Crowd(_) => null::Served::Nothing,
+            Self::Produce(_) | Self::Latency(_) | Self::Contention(_) => null::Served::Nothing,
         }
     }
 
@@ -140,7 +141,7 @@ impl Mode {
             Self::Produce(options) => produce::measure(options, backend, common).await,
             Self::Consume(options) => consume::measure(options, backend, common).await,
             Self::Latency(options) => latency::measure(options, backend, common).await,
-            Self::Crowd(options) => crowd::measure(options, backend, common).await,
+            Self::Contention(options) => contention::measure(options, backend, common).await,
         }
     }
 }

@@ -11,6 +11,7 @@ use shardwise_producer::{Delivery, Producer};
 use crate::Common;
 use crate::backend::Backend;
 use crate::load::{Load, Pace};
+use crate::producer;
 use crate::report::Run;
 
 /// Of this many records one is sent before the clock starts: connections are open then, and memory
@@ -25,9 +26,8 @@ pub(crate) struct Options {
     /// How many records to send.
     #[arg(long, default_value_t = 1_000_000)]
     records: usize,
-    /// Send each record as a Kinesis record of its own.
-    #[arg(long)]
-    no_aggregation: bool,
+    #[command(flatten)]
+    producer: producer::Options,
     /// Records per second; as many as possible if not given.
     #[arg(long)]
     rate: Option<u32>,
@@ -42,10 +42,7 @@ impl fmt::Display for Options {
         if let Some(rate) = self.rate {
             write!(f, " at {rate}/s")?;
         }
-        if self.no_aggregation {
-            f.write_str(" without aggregation")?;
-        }
-        Ok(())
+        write!(f, "{}", self.producer)
     }
 }
 
@@ -56,11 +53,7 @@ pub(crate) async fn measure(
     common: &Common,
 ) -> anyhow::Result<Run> {
     let env = backend.aws.env();
-    let load = Load::new(common.bytes, env)?;
-    let producer = Producer::builder(&backend.aws)
-        .stream(&common.stream)
-        .aggregation(!options.no_aggregation)
-        .build()?;
+    let (producer, load) = options.producer.start(backend, common)?;
     let records = options.records;
     send(&producer, &load, records / WARM_UP_SHARE, options, backend).await?;
 

@@ -1,4 +1,4 @@
-//! Writers and readers on one stream at the same time, and how long somebody else waits meanwhile.
+//! Writers and readers on one stream at the same time, and how long a bystander waits meanwhile.
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl fmt::Display for Options {
 
 /// One stream, its readers and its writers.
 #[derive(Clone)]
-struct Crowd {
+struct Contention {
     env: Env,
     kinesis: Kinesis,
     stream: StreamName,
@@ -54,7 +54,7 @@ pub(crate) async fn measure(
     common: &Common,
 ) -> anyhow::Result<Run> {
     let env = backend.aws.env().clone();
-    let crowd = Crowd {
+    let contention = Contention {
         kinesis: backend.aws.kinesis(),
         stream: common.stream.clone(),
         end: env.now() + Duration::from_secs(options.seconds),
@@ -63,30 +63,30 @@ pub(crate) async fn measure(
         env: env.clone(),
     };
     let mut readers = Vec::new();
-    let shards = crowd
+    let shards = contention
         .kinesis
-        .list_shards(&crowd.stream, ShardFilter::AtLatest);
+        .list_shards(&contention.stream, ShardFilter::AtLatest);
     for shard in shards.await? {
         // Here and not in the reader: what is written from now on is behind it.
         let start = IteratorPosition::Latest;
-        let iterator = crowd
+        let iterator = contention
             .kinesis
-            .get_shard_iterator(&crowd.stream, &shard.shard_id, &start)
+            .get_shard_iterator(&contention.stream, &shard.shard_id, &start)
             .await?;
-        readers.push(env.spawn(crowd.clone().read(iterator)));
+        readers.push(env.spawn(contention.clone().read(iterator)));
     }
     let data = vec![0x55; common.bytes];
-    let writers = (0..options.writers).map(|_| env.spawn(crowd.clone().write(data.clone())));
+    let writers = (0..options.writers).map(|_| env.spawn(contention.clone().write(data.clone())));
     let writers: Vec<_> = writers.collect();
-    let longest = crowd.clone().stand_by().await?;
+    let longest = contention.clone().stand_by().await?;
     for task in try_join_all(writers).await? {
         task?;
     }
     for task in try_join_all(readers).await? {
         task?;
     }
-    let written = crowd.written.load(Ordering::Relaxed);
-    let read = crowd.read.load(Ordering::Relaxed);
+    let written = contention.written.load(Ordering::Relaxed);
+    let read = contention.read.load(Ordering::Relaxed);
     let seconds = options.seconds as f64;
     Ok(vec![
         ("PutRecord/s", written as f64 / seconds),
@@ -95,7 +95,7 @@ pub(crate) async fn measure(
     ])
 }
 
-impl Crowd {
+impl Contention {
     async fn write(self, data: Vec<u8>) -> anyhow::Result<()> {
         while self.env.now() < self.end {
             let key = load::key(&self.env).try_into()?;
