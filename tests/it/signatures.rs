@@ -8,7 +8,7 @@ use shardwise_client::transport::{Body, BoxFuture, InProcess, TransportError};
 use shardwise_client::{Aws, ErrorKind, PutRecordsEntry, ShardFilter, Transport};
 use shardwise_consumer::{Batch, BoxError, Checkpointer, InitialPosition, RecordProcessor, Worker};
 use shardwise_mock::{KeyPairs, Mock, MockService};
-use shardwise_tests::claim::with_claim;
+use shardwise_tests::unverified_signature::with_unverified_signature;
 use shardwise_types::StreamName;
 use tokio::sync::mpsc;
 
@@ -124,7 +124,7 @@ impl Transport for AsksNobody {
     ) -> BoxFuture<'_, Result<http::Response<Body>, TransportError>> {
         let signed = request.headers().get(AUTHORIZATION);
         assert_eq!(signed, None, "no request is signed");
-        self.0.send(with_claim(request))
+        self.0.send(with_unverified_signature(request))
     }
 }
 

@@ -7,11 +7,11 @@ use shardwise_tests::fleet::{Setup, run};
 /// Two halves, so that two threads share the work.
 const SEEDS: u64 = 10;
 
-const TROUBLE: Duration = Duration::from_secs(600);
+const FAULTS_FOR: Duration = Duration::from_secs(600);
 
 fn play(seeds: std::ops::Range<u64>) {
     for seed in seeds {
-        let outcome = run(Setup::new(seed, TROUBLE));
+        let outcome = run(Setup::new(seed, FAULTS_FOR));
         assert!(
             outcome.violations.is_empty(),
             "seed {seed}: {:#?}\nbefore: {:#?}\nreplay with: cargo run --release -p shardwise-tests \
@@ -23,12 +23,12 @@ fn play(seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-fn a_fleet_in_trouble_loses_reorders_and_skips_nothing() {
+fn a_fleet_under_faults_loses_reorders_and_skips_nothing() {
     play(0..SEEDS);
 }
 
 #[test]
-fn another_fleet_in_trouble_loses_reorders_and_skips_nothing() {
+fn another_fleet_under_faults_loses_reorders_and_skips_nothing() {
     play(SEEDS..2 * SEEDS);
 }
 

@@ -10,7 +10,7 @@ use shardwise_consumer::{
 use shardwise_env::Env;
 use shardwise_types::ShardId;
 
-use super::facts::{Checkpoint, Id, Place};
+use super::ledger::{Checkpoint, Id, Place};
 use super::oracle::Oracle;
 
 /// How an application goes about its work.
@@ -53,8 +53,8 @@ pub(super) struct App {
     calls: u64,
     /// Calls that failed since one was accepted.
     failures: u32,
-    /// Whether a witness sees the checkpoints; else the oracle hears of them here.
-    witnessed: bool,
+    /// Whether the observer sees the checkpoints; else they are reported to the oracle here.
+    observed: bool,
     /// Where `Behind` will checkpoint next.
     behind: Option<Position>,
 }
@@ -66,7 +66,7 @@ impl App {
         style: Style,
         oracle: Oracle,
         env: Env,
-        witnessed: bool,
+        observed: bool,
     ) -> Self {
         let (node, worker) = (node.to_owned(), worker.to_owned());
         let shard = shard.shard_id.clone();
@@ -77,7 +77,7 @@ impl App {
             style,
             oracle,
             env,
-            witnessed,
+            observed,
             calls: 0,
             failures: 0,
             behind: None,
@@ -138,10 +138,11 @@ impl App {
             }
             if let Some(position) = self.checkpoint_at(index, batch) {
                 checkpointer.checkpoint(&position).await?;
-                if !self.witnessed && self.style != Style::Behind {
+                if !self.observed && self.style != Style::Behind {
                     let number = record.sequence_number.clone();
                     let checkpoint = Checkpoint::At(number, record.sub_sequence_number);
-                    self.oracle.told(&self.node, &self.shard, checkpoint);
+                    self.oracle
+                        .checkpoint_accepted(&self.node, &self.shard, checkpoint);
                 }
             }
         }
@@ -158,9 +159,10 @@ impl RecordProcessor for App {
     async fn shard_ended(&mut self, end: ShardEnd) -> Result<EndAcked, BoxError> {
         let acked = end.checkpoint().await;
         let acked = self.counted(acked)?;
-        if !self.witnessed {
+        if !self.observed {
             let checkpoint = Checkpoint::ShardEnd;
-            self.oracle.told(&self.node, &self.shard, checkpoint);
+            self.oracle
+                .checkpoint_accepted(&self.node, &self.shard, checkpoint);
         }
         Ok(acked)
     }

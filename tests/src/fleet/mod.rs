@@ -1,17 +1,17 @@
 //! One seed of a fleet's life.
 //!
 //! - `world`: the nodes, and the course of a run.
-//! - `trouble`: what befalls them.
+//! - `faults`: what goes wrong, and when the stream changes.
 //! - `app`: the application that the workers run, in the style that its seed draws.
-//! - `witness`: the transport at the service's door; it tells the oracle what the service did.
+//! - `observer`: the transport in front of the service; it reports to the oracle what the service did.
 //! - `oracle`: what is allowed; it judges each event when it happens.
-//! - `facts`: what the oracle knows of shards, leases and user records.
+//! - `ledger`: what the oracle knows of shards, leases and user records.
 
 mod app;
-mod facts;
+mod faults;
+mod ledger;
+mod observer;
 mod oracle;
-mod trouble;
-mod witness;
 mod world;
 
 use std::time::Duration;
@@ -26,8 +26,8 @@ use self::world::World;
 pub struct Setup {
     /// Everything random is drawn from it.
     pub seed: u64,
-    /// How long there is trouble; afterwards everything must settle.
-    pub trouble: Duration,
+    /// How long there are faults; afterwards everything must settle.
+    pub faults_for: Duration,
     /// Where the leases are.
     pub store: Store,
 }
@@ -36,7 +36,7 @@ pub struct Setup {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Store {
-    /// In the mock's DynamoDB, through the real SDK: every write is witnessed.
+    /// In the mock's DynamoDB, through the real SDK: every write is observed.
     #[default]
     DynamoDb,
     /// In memory, and Kinesis is called without signatures: five times as fast, but the oracle hears
@@ -45,12 +45,12 @@ pub enum Store {
 }
 
 impl Setup {
-    /// This seed, with trouble for so long.
+    /// This seed, with faults for so long.
     #[must_use]
-    pub fn new(seed: u64, trouble: Duration) -> Self {
+    pub fn new(seed: u64, faults_for: Duration) -> Self {
         Self {
             seed,
-            trouble,
+            faults_for,
             store: Store::default(),
         }
     }
@@ -91,7 +91,7 @@ pub fn run(setup: Setup) -> Outcome {
     runtime.block_on(async {
         let begin = Env::system().now();
         let mut world = World::new(setup).await;
-        world.trouble(setup.trouble).await;
+        world.inject_faults(setup.faults_for).await;
         world.settle().await;
         let mut outcome = world.outcome();
         outcome.simulated = Env::system().now() - begin;

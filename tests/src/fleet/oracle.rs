@@ -2,12 +2,12 @@
 //!
 //! | name | the rule |
 //! |---|---|
-//! | LOST | when a checkpoint reaches the table, every record up to it has been processed by somebody |
+//! | LOST | when a checkpoint reaches the table, every record up to it has been processed |
 //! | BACKWARDS | a checkpoint in the table never decreases |
 //! | FENCE | only the node that claimed a lease changes its checkpoint |
 //! | OVERLAP | a worker whose lease was taken is handed no batch a failover after its last write |
 //! | ORDER | first deliveries of a key follow the stored order; no child before its parents' end |
-//! | FALSE LOSS | a holder whose writes arrive is not told that it lost its lease |
+//! | FALSE LOSS | a holder whose writes arrive does not lose its lease |
 //! | ORPHAN | without faults, no shard with records to deliver is left without a reader for long |
 //! | STUCK | after the last fault everything stored is delivered in time |
 //! | OUTCOME | every record sent has exactly one outcome, and fails only when its time is over |
@@ -16,15 +16,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use shardwise_env::{Env, Instant};
+use shardwise_env::{Env, Instant, lock};
 use shardwise_producer::{DeliveryError, DeliveryErrorKind, Receipt, Written};
 use shardwise_types::{HashKey, SequenceNumber, Shard, ShardId};
 
 use super::Outcome;
-use super::facts::{Checkpoint, Id, Key, Known, Lease, Place, Row, Stored, Waiting};
+use super::ledger::{Checkpoint, Id, Key, Known, Lease, Place, Row, Stored, Waiting};
 
 /// A holder that wrote to its lease within this time has not lost it by the clock.
 const SURELY_VALID: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ const SURELY_VALID: Duration = Duration::from_secs(5);
 const SURELY_LOST: Duration = Duration::from_millis(10_100);
 
 /// Without faults: one and a half failovers of 10 s and 2 s, and before that a call that hung when
-/// the trouble ended, until its own limit of 10 s.
+/// the faults ended, until its own limit of 10 s.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Events that are kept for the one who has to find the bug.
@@ -72,7 +72,7 @@ impl fmt::Write for Trace {
     }
 }
 
-/// The judge of a run, shared by everybody in it.
+/// The judge of a run, shared by all in it.
 #[derive(Debug, Clone)]
 pub(super) struct Oracle {
     env: Env,
@@ -105,7 +105,7 @@ impl Oracle {
         }
     }
 
-    /// With packets that surface late, or twins under one id, a holder may rightly be told of a loss
+    /// With packets that surface late, or twins under one id, a holder may rightly notice a loss
     /// that the table does not show.
     pub(super) fn do_not_judge_losses(&self) {
         self.lock().judges_losses = false;
@@ -241,8 +241,8 @@ impl Oracle {
         }
     }
 
-    /// An application says that its checkpoint was accepted, where no witness sees the table.
-    pub(super) fn told(&self, node: &str, shard: &ShardId, checkpoint: Checkpoint) {
+    /// An application says that its checkpoint was accepted, where the table is not observed.
+    pub(super) fn checkpoint_accepted(&self, node: &str, shard: &ShardId, checkpoint: Checkpoint) {
         let row = Row {
             owner: None,
             incarnation: Some(node.to_owned()),
@@ -315,7 +315,7 @@ impl Oracle {
         }
     }
 
-    /// A processor was told that its lease is lost.
+    /// A processor is called because its lease is lost.
     pub(super) fn lease_lost(&self, worker: &str, shard: &ShardId) {
         let mut state = self.lock();
         let now = self.env.now();
@@ -363,7 +363,7 @@ impl Oracle {
         }
     }
 
-    /// Shards that nobody has read for too long although nothing is wrong, since `calm_from`.
+    /// Shards without a reader for too long although nothing is wrong, since `calm_from`.
     pub(super) fn judge_orphans(&self, calm_from: Instant) {
         let now = self.env.now();
         let mut state = self.lock();
@@ -385,7 +385,7 @@ impl Oracle {
                     .max(parents_ended.unwrap_or(calm_from));
                 let alone = now - since;
                 (alone > ORPHAN_LIMIT)
-                    .then(|| format!("{} is read by nobody for {alone:?}", known.shard.shard_id))
+                    .then(|| format!("{} has had no reader for {alone:?}", known.shard.shard_id))
             })
             .collect();
         for text in orphans {
@@ -475,7 +475,7 @@ impl Oracle {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
@@ -493,7 +493,7 @@ impl State {
         sent.map_or(&[], |sent| &sent.copies)
     }
 
-    /// Expected records of a shard, up to a place, that nobody has been handed.
+    /// Expected records of a shard, up to a place, that have not been delivered.
     fn missing<'a>(
         &'a self,
         known: &'a Known,

@@ -18,8 +18,8 @@ use shardwise_types::{ApplicationName, StreamName, WorkerId};
 use tokio::sync::oneshot;
 
 use super::app::{App, Style};
+use super::observer::{ObservedService, Observer};
 use super::oracle::Oracle;
-use super::witness::{Sight, Witness};
 use super::{Outcome, Setup, Store};
 
 const KEYS: u64 = 32;
@@ -64,7 +64,7 @@ pub(super) struct World {
     pub(super) kinesis: Kinesis,
     pub(super) stream: StreamName,
     application: ApplicationName,
-    pub(super) sight: Sight,
+    pub(super) observer: Observer,
     character: Character,
     pub(super) members: BTreeMap<u64, Member>,
     pub(super) producer_faults: Faults,
@@ -91,7 +91,7 @@ impl World {
             .build()
             .unwrap();
         let stream: StreamName = "orders".parse().unwrap();
-        let sight = Sight {
+        let observer = Observer {
             oracle: Oracle::new(env.clone()),
             kinesis: aws.kinesis(),
             stream: stream.clone(),
@@ -112,10 +112,10 @@ impl World {
             mock,
             env,
             stream,
-            sight,
+            observer,
         };
         let unseen = world.leases.is_some();
-        // Only a witness knows when a LATEST began.
+        // Only the observer of the table knows when a LATEST began.
         world.character.from_latest &= !unseen;
         if unseen || world.character.conditions.deliver_late > 0.0 || world.character.repeats_ids {
             world.oracle().do_not_judge_losses();
@@ -128,23 +128,23 @@ impl World {
             .await
             .unwrap();
         world.env.sleep(Duration::from_secs(1)).await;
-        world.sight.list_shards().await;
+        world.observer.list_shards().await;
         world.replace_the_dead();
         world.start_producer();
         world
     }
 
     pub(super) fn oracle(&self) -> &Oracle {
-        &self.sight.oracle
+        &self.observer.oracle
     }
 
     pub(super) fn note(&self, event: &str) {
         self.oracle().note(event);
     }
 
-    /// Ends all trouble and waits until everything that was stored has been delivered.
+    /// Ends all faults and waits until everything that was stored has been delivered.
     pub(super) async fn settle(&mut self) {
-        self.note("the trouble is over");
+        self.note("the faults are over");
         self.producer_faults.clear();
         self.mock.clear_faults();
         for member in self.members.values() {
@@ -216,14 +216,14 @@ impl World {
         let mut builder = Worker::builder(&aws, self.application.clone(), self.stream.clone())
             .worker_id(id.clone())
             .initial_position(position);
-        let witnessed = self.leases.is_none();
+        let observed = self.leases.is_none();
         if let Some(leases) = &self.leases {
             builder = builder.lease_store(leases.clone());
         }
         let worker = builder
             .build(move |shard| {
                 let names = (names.0.as_str(), names.1.as_str());
-                App::new(shard, names, style, oracle.clone(), env.clone(), witnessed)
+                App::new(shard, names, style, oracle.clone(), env.clone(), observed)
             })
             .unwrap();
         let task = node.env().spawn(worker.run_until(pending::<()>()));
@@ -254,8 +254,13 @@ impl World {
     fn aws(&self, node: &Node) -> (Aws, Faults) {
         // The fast path does without credentials: signing would be a quarter of the time.
         let signs = self.leases.is_none();
-        let witness = Witness::new(self.mock.service(), node.name(), signs, self.sight.clone());
-        let transport = Faulty::new(witness, self.network.clone());
+        let service = ObservedService::new(
+            self.mock.service(),
+            node.name(),
+            signs,
+            self.observer.clone(),
+        );
+        let transport = Faulty::new(service, self.network.clone());
         let faults = transport.faults();
         faults.set_conditions(self.character.conditions);
         let mut aws = Aws::builder()

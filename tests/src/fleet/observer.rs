@@ -2,7 +2,7 @@
 //! before the network can lose or delay the answer.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,17 +13,18 @@ use serde_json::Value;
 use shardwise_aggregation_proto::{Decoded, decode};
 use shardwise_client::transport::{Body, BoxFuture, InProcess, TransportError};
 use shardwise_client::{Kinesis, ShardFilter, Transport};
+use shardwise_env::lock;
 use shardwise_mock::MockService;
 use shardwise_types::{HashKey, ShardId, StreamName};
 
 use super::app;
-use super::facts::{Checkpoint, Row};
+use super::ledger::{Checkpoint, Row};
 use super::oracle::Oracle;
-use crate::claim::with_claim;
+use crate::unverified_signature::with_unverified_signature;
 
-/// What all witnesses of a run share.
+/// What the observed services of all nodes share.
 #[derive(Debug, Clone)]
-pub(super) struct Sight {
+pub(super) struct Observer {
     pub(super) oracle: Oracle,
     /// To ask for shards that appear, past all faults.
     pub(super) kinesis: Kinesis,
@@ -34,26 +35,26 @@ pub(super) struct Sight {
 
 /// The service, as one node reaches it.
 #[derive(Debug)]
-pub(super) struct Witness {
+pub(super) struct ObservedService {
     service: InProcess<MockService>,
     node: String,
     /// Whether the node has credentials.
     signs: bool,
-    sight: Sight,
+    observer: Observer,
 }
 
-impl Witness {
-    pub(super) fn new(service: MockService, node: &str, signs: bool, sight: Sight) -> Self {
+impl ObservedService {
+    pub(super) fn new(service: MockService, node: &str, signs: bool, observer: Observer) -> Self {
         Self {
             service: InProcess::new(service),
             node: node.to_owned(),
             signs,
-            sight,
+            observer,
         }
     }
 }
 
-impl Transport for Witness {
+impl Transport for ObservedService {
     fn send(
         &self,
         request: http::Request<Bytes>,
@@ -62,7 +63,7 @@ impl Transport for Witness {
             let request = if self.signs {
                 request
             } else {
-                with_claim(request)
+                with_unverified_signature(request)
             };
             let target = request.headers()["x-amz-target"]
                 .to_str()
@@ -75,18 +76,20 @@ impl Transport for Witness {
                 .await
                 .map_err(TransportError::broken)?
                 .to_bytes();
-            self.sight
+            self.observer
                 .oracle
                 .exchanged(&self.node, &target, parts.status.as_u16());
             if parts.status.is_success() {
-                self.sight.saw(&self.node, &target, &asked, &answered).await;
+                self.observer
+                    .saw(&self.node, &target, &asked, &answered)
+                    .await;
             }
             Ok(http::Response::from_parts(parts, Body::full(answered)))
         })
     }
 }
 
-impl Sight {
+impl Observer {
     async fn saw(&self, node: &str, target: &str, asked: &[u8], answered: &[u8]) {
         match target.rsplit('.').next().unwrap_or_default() {
             "PutRecords" => self.put_records(&read(asked), &read(answered)).await,
@@ -153,9 +156,7 @@ impl Sight {
     }
 
     fn iterators(&self) -> MutexGuard<'_, BTreeMap<String, ShardId>> {
-        self.iterators
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.iterators)
     }
 
     fn row(&self, node: &str, shard: &str, item: &Value, created: bool) {

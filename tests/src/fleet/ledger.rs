@@ -40,7 +40,7 @@ pub(super) struct Lease {
     pub(super) latest_from: Option<Instant>,
 }
 
-/// A stored user record that nobody has been handed yet.
+/// A stored user record that has not been delivered yet.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) id: Id,
@@ -53,7 +53,7 @@ pub(super) struct Known {
     pub(super) shard: Shard,
     /// How many splits and merges lie above it.
     pub(super) depth: usize,
-    /// When somebody asked for its records last.
+    /// When its records were asked for last.
     pub(super) read: Instant,
     /// What lies in it, in range, and has not been delivered from anywhere.
     pub(super) waiting: BTreeMap<Place, Waiting>,

@@ -1,4 +1,4 @@
-//! What befalls a fleet.
+//! What goes wrong in a fleet, and how its stream changes.
 
 use std::time::Duration;
 
@@ -33,8 +33,8 @@ const REFUSALS: [&str; 3] = [
 ];
 
 impl World {
-    /// Lets things happen for `duration`.
-    pub(super) async fn trouble(&mut self, duration: Duration) {
+    /// Draws one event after another for `duration`.
+    pub(super) async fn inject_faults(&mut self, duration: Duration) {
         let end = self.env.now() + duration;
         while self.env.now() < end {
             let pause = Duration::from_millis(1_000 + self.env.random_below(15_000));
@@ -92,7 +92,7 @@ impl World {
     async fn resharded(&self, what: &str, happened: bool) {
         if happened {
             self.note(what);
-            self.sight.list_shards().await;
+            self.observer.list_shards().await;
         }
     }
 
@@ -198,7 +198,7 @@ impl World {
         }
     }
 
-    /// A minute in which much fails for everybody.
+    /// A minute in which much fails for all nodes.
     async fn storm(&self) {
         let mut storm = self.conditions();
         storm.throttle = 0.1 + self.env.random_f64() * 0.5;
