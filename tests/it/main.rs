@@ -8,6 +8,8 @@
 )]
 
 mod determinism;
+mod house;
+mod mutants;
 mod official;
 mod oracle_dynamodb;
 mod oracle_kinesis;

@@ -1,9 +1,9 @@
 //! A simulator of whole fleets on one virtual clock.
 //!
-//! [`fleet::run`] plays one seed: producers, workers, lease table and stream, with everything that
-//! befalls them drawn from the seed. The code is the real one, from `send` to the bytes of each HTTP
-//! request; only the wire and the clock are replaced. A [`witness`](fleet) stands at the service's
-//! door and judges every event as it happens.
+//! [`fleet::run`] plays one seed: producers, workers, lease table and stream, with every
+//! fault drawn from the seed. The code is the real one, from `send` to the bytes of each HTTP request;
+//! only the wire and the clock are replaced. An observer in front of the service reports each exchange
+//! to an oracle, which judges it at once.
 //!
 //! `cargo run --release -p shardwise-tests --bin simulate -- --seeds 100` plays many.
 
@@ -16,5 +16,7 @@
     reason = "whatever breaks an assumption of a simulator has to end it"
 )]
 
-pub mod claim;
 pub mod fleet;
+pub mod mutants;
+pub mod tree;
+pub mod unverified_signature;

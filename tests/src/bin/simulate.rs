@@ -15,7 +15,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use shardwise_tests::fleet::{Outcome, Setup, Store, run};
 
-/// Prints a line; ends the program if nobody reads any more.
+/// Prints a line; a reader that went away ends the program.
 macro_rules! say {
     ($($text:tt)*) => {
         if writeln!(std::io::stdout(), $($text)*).is_err() {
@@ -31,15 +31,18 @@ struct Args {
     /// How many seeds to play
     #[arg(long, default_value_t = 20)]
     seeds: u64,
-    /// How many simulated minutes of trouble each seed has
+    /// How many simulated minutes of faults each seed has
     #[arg(long, default_value_t = 10)]
     minutes: u64,
     /// The first seed
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Keep the leases in memory and sign nothing: five times as fast, and less is witnessed
+    /// Keep the leases in memory and sign nothing: five times as fast, and less is observed
     #[arg(long)]
     memory: bool,
+    /// Stop at the first violation of this rule, and say in which seed it was
+    #[arg(long)]
+    until: Option<String>,
     /// Print the hash of each seed's trace
     #[arg(long)]
     hashes: bool,
@@ -56,6 +59,8 @@ struct Sums {
     duplicates: usize,
     exchanges: u64,
     hashes: Vec<(u64, u64)>,
+    /// The lowest seed that broke the rule of `--until`.
+    broke: Option<u64>,
 }
 
 fn main() -> ExitCode {
@@ -82,7 +87,17 @@ fn main() -> ExitCode {
                     }
                     let outcome = run(setup);
                     bar.suspend(|| report(&args, seed, &outcome));
-                    add(&mut sums.lock().unwrap(), seed, &outcome);
+                    let mut sums = sums.lock().unwrap();
+                    add(&mut sums, seed, &outcome);
+                    if args
+                        .until
+                        .as_ref()
+                        .is_some_and(|rule| breaks(&outcome, rule))
+                    {
+                        sums.broke = Some(sums.broke.map_or(seed, |lower| lower.min(seed)));
+                        next.store(end, Ordering::Relaxed);
+                    }
+                    drop(sums);
                     bar.inc(1);
                 }
             });
@@ -95,6 +110,9 @@ fn main() -> ExitCode {
         for (seed, hash) in &sums.hashes {
             say!("seed {seed}: trace {hash:016x}");
         }
+    }
+    if let (Some(rule), Some(seed)) = (&args.until, sums.broke) {
+        say!("until {rule} in seed {seed}");
     }
     say!(
         "{} user records acknowledged, {} delivered again, {} exchanges",
@@ -113,6 +131,11 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+fn breaks(outcome: &Outcome, rule: &str) -> bool {
+    let mark = format!(" {rule}: ");
+    outcome.violations.iter().any(|text| text.contains(&mark))
 }
 
 fn report(args: &Args, seed: u64, outcome: &Outcome) {
