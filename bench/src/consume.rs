@@ -98,7 +98,9 @@ pub(crate) async fn measure(
     let env = backend.aws.env();
     let seen = Arc::new(Seen::default());
     let (counted, enough) = (seen.clone(), options.records);
-    let worker = Worker::builder(&backend.aws, "bench".parse()?, common.stream.clone())
+    let worker = Worker::builder(&backend.aws)
+        .application("bench")
+        .stream(&common.stream)
         .initial_position(InitialPosition::TrimHorizon)
         .lease_store(MemoryLeaseStore::default())
         .build(move |_| Counter {

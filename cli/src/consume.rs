@@ -98,7 +98,9 @@ pub(crate) async fn run(args: ConsumeArgs) -> anyhow::Result<()> {
     let aws = args.aws.connect().await?;
     let stop = CancellationToken::new();
     let output = Arc::new(Output::new(stop.clone()));
-    let mut builder = Worker::builder(&aws, args.application, args.stream)
+    let mut builder = Worker::builder(&aws)
+        .application(args.application)
+        .stream(args.stream)
         .failover(Duration::from_secs(args.failover))
         .initial_position(match args.from {
             Begin::TrimHorizon => InitialPosition::TrimHorizon,

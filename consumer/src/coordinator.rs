@@ -13,8 +13,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use shardwise_client::Kinesis;
 use shardwise_env::{Env, Instant, TaskError};
-use shardwise_types::ShardId;
+use shardwise_types::{ShardId, with_causes};
 use tokio::sync::{mpsc, watch};
+use tracing::Instrument as _;
 
 use crate::config::{COOL_DOWN, Config};
 use crate::error::{WorkerError, WorkerErrorKind};
@@ -22,13 +23,14 @@ use crate::leases::{
     Claim, LeaseEnd, LeaseError, LeaseHandle, LeaseReport, LeaseTable, LookError, Observations,
     Scan, Situation, StoreError, decide_takes,
 };
-use crate::parents::{BETWEEN_ROUNDS, Parents};
+use crate::parent_gate::{BETWEEN_ROUNDS, ParentGate};
 use crate::processor::{RecordProcessor, ShardInfo};
 use crate::shard::calls::Factory;
-use crate::shard::run::{Orders, ShardRun};
+use crate::shard::command::ShardCommand;
+use crate::shard::run::ShardRun;
 use crate::shard::state::ShardState;
-use crate::stats::{LeaseEventKind, Stats};
-use crate::sync::{KEEP_FINISHED, Unsynced, sync};
+use crate::shard_sync::{KEEP_FINISHED, ShardSyncError, sync_shards};
+use crate::stats::{LeaseEventKind, StatsHandle};
 
 /// The longest time between two looks at the table, so that a lease that is released is taken
 /// within two seconds.
@@ -53,7 +55,7 @@ const REPORTS_WAITING: usize = 64;
 /// A job's report.
 enum Done {
     Looked(Observations, Result<Scan, LookError>),
-    Synced(Result<usize, Unsynced>),
+    Synced(Result<usize, ShardSyncError>),
     Took(ShardId, Box<Result<Claim, LeaseError>>),
     /// Whether a parent is done.
     Parent(ShardId, Result<bool, StoreError>),
@@ -67,7 +69,7 @@ type Job = Pin<Box<dyn Future<Output = Done> + Send>>;
 /// A shard whose lease is held.
 struct Running {
     lease: LeaseHandle,
-    orders: watch::Sender<Orders>,
+    command: watch::Sender<ShardCommand>,
 }
 
 /// Everything a running worker owns. Dropping it ends every task.
@@ -77,12 +79,12 @@ pub(crate) struct Coordinator<P> {
     config: Arc<Config>,
     table: LeaseTable,
     factory: Factory<P>,
-    stats: Stats,
+    stats: StatsHandle,
     reports: mpsc::Receiver<LeaseReport>,
     report_sender: mpsc::Sender<LeaseReport>,
     jobs: FuturesUnordered<Job>,
     shards: BTreeMap<ShardId, Running>,
-    parents: Parents,
+    parents: ParentGate,
     next_round: Instant,
     /// Leases that are being taken, or let go again.
     in_flight: BTreeSet<ShardId>,
@@ -105,12 +107,12 @@ impl<P: RecordProcessor> Coordinator<P> {
         config: Arc<Config>,
         table: LeaseTable,
         factory: Factory<P>,
-        stats: Stats,
+        stats: StatsHandle,
     ) -> Self {
         let env = kinesis.env().clone();
         let (report_sender, reports) = mpsc::channel(REPORTS_WAITING);
         let now = env.now();
-        let seen = Observations::new(config.failover);
+        let seen = Observations::new(config.options.failover);
         Self {
             env,
             kinesis,
@@ -122,7 +124,7 @@ impl<P: RecordProcessor> Coordinator<P> {
             report_sender,
             jobs: FuturesUnordered::new(),
             shards: BTreeMap::new(),
-            parents: Parents::default(),
+            parents: ParentGate::default(),
             next_round: now,
             in_flight: BTreeSet::new(),
             cooling: BTreeMap::new(),
@@ -171,10 +173,10 @@ impl<P: RecordProcessor> Coordinator<P> {
     /// grace ended.
     pub(crate) async fn stop(mut self) -> Vec<ShardId> {
         self.is_stopping = true;
-        let grace = self.config.shutdown_grace;
+        let grace = self.config.options.shutdown_grace;
         tracing::info!(shards = self.shards.len(), "the worker stops");
         for shard in self.shards.values() {
-            shard.orders.send_replace(Orders::Stop);
+            shard.command.send_replace(ShardCommand::Stop);
         }
         let env = self.env.clone();
         let _ = env
@@ -185,7 +187,7 @@ impl<P: RecordProcessor> Coordinator<P> {
                         Some(report) = self.reports.recv() => self.on_report(report),
                         Some(done) = self.jobs.next() => {
                             if let Err(error) = self.on_done(done) {
-                                tracing::warn!(%error, "while the worker stops");
+                                tracing::warn!("an error while the worker stops: {error}");
                             }
                         }
                     }
@@ -201,7 +203,7 @@ impl<P: RecordProcessor> Coordinator<P> {
 
     fn on_report(&mut self, report: LeaseReport) {
         match report {
-            LeaseReport::Child(claim) => self.adopt(*claim, LeaseEventKind::Created),
+            LeaseReport::Child(claim) => self.start_shard(*claim, LeaseEventKind::Created),
             LeaseReport::WriteFailed => {
                 self.stats.count(|stats| stats.lease_write_failures += 1);
             }
@@ -232,13 +234,14 @@ impl<P: RecordProcessor> Coordinator<P> {
             Done::Took(shard_id, result) => {
                 self.in_flight.remove(&shard_id);
                 match *result {
-                    Ok(claim) => self.adopt(claim, LeaseEventKind::Taken),
+                    Ok(claim) => self.start_shard(claim, LeaseEventKind::Taken),
                     Err(LeaseError::Lost(end)) => {
-                        tracing::debug!(%shard_id, "another worker was faster: {end}");
+                        tracing::debug!(%shard_id, "another worker was faster to take the lease: {end}");
                     }
                     Err(error) => {
                         self.stats.count(|stats| stats.lease_write_failures += 1);
-                        tracing::warn!(%shard_id, %error, "could not take the lease");
+                        let cause = with_causes(&error);
+                        tracing::warn!(%shard_id, "could not take the lease: {cause}");
                     }
                 }
                 Ok(())
@@ -256,11 +259,11 @@ impl<P: RecordProcessor> Coordinator<P> {
     }
 
     fn look(&mut self) {
-        // The loop asks only while nobody else looks.
+        // Away while another look is under way: the loop does not ask then.
         let Some(mut seen) = self.seen.take() else {
             return;
         };
-        let interval = MAX_BETWEEN_LOOKS.min(self.config.failover / 4);
+        let interval = MAX_BETWEEN_LOOKS.min(self.config.options.failover / 4);
         // Jitter keeps workers that were started together from looking, and taking, together.
         let interval = interval.mul_f64(0.8 + 0.2 * self.env.random_f64());
         self.next_look = self.env.now() + interval;
@@ -274,7 +277,7 @@ impl<P: RecordProcessor> Coordinator<P> {
     /// What a look at the table leads to.
     fn on_scan(&mut self, seen: &Observations, scan: Scan) {
         for row in &scan.unreadable {
-            tracing::error!(error = %row, "a row of the lease table cannot be understood");
+            tracing::error!("a row of the lease table is left alone, with its shard: {row}");
         }
         for row in &scan.leases {
             if let Some(shard) = self.shards.get(&row.shard_id) {
@@ -296,7 +299,7 @@ impl<P: RecordProcessor> Coordinator<P> {
         self.cooling.retain(|_, until| *until > now);
         let held: BTreeSet<_> = self.shards.keys().chain(&self.in_flight).cloned().collect();
         let me = self.table.me();
-        // A child whose parent is just ending here is mine and on its way to me.
+        // The lease of a child whose parent is ending here is claimed by this worker, and comes as an event.
         let arriving = scan.leases.iter().filter(|lease| {
             lease.is_claimed_by(me) && lease.parents.iter().any(|id| self.shards.contains_key(id))
         });
@@ -311,8 +314,8 @@ impl<P: RecordProcessor> Coordinator<P> {
             seen,
             held: &held,
             avoid: &avoid,
-            failover: self.config.failover,
-            max_leases: self.config.max_leases,
+            failover: self.config.options.failover,
+            max_leases: self.config.options.max_leases,
         };
         let takes: Vec<_> = decide_takes(&situation, |bound| self.env.random_below(bound))
             .into_iter()
@@ -329,7 +332,7 @@ impl<P: RecordProcessor> Coordinator<P> {
     }
 
     /// Starts the task of a shard whose lease is held now.
-    fn adopt(&mut self, claim: Claim, how: LeaseEventKind) {
+    fn start_shard(&mut self, claim: Claim, how: LeaseEventKind) {
         let row = claim.row.clone();
         let shard_id = row.shard_id.clone();
         if self.shards.contains_key(&shard_id) {
@@ -350,29 +353,31 @@ impl<P: RecordProcessor> Coordinator<P> {
             parents: row.parents.iter().cloned().collect(),
             hash_key_range: row.hash_key_range,
         };
-        let orders = if row.parents.is_empty() {
-            Orders::Go
+        let command = if row.parents.is_empty() {
+            ShardCommand::Process
         } else {
             self.stats.entered(&shard_id, ShardState::WaitingForParents);
             self.parents.wait(&shard_id, &row.parents);
-            Orders::Wait
+            ShardCommand::Wait
         };
-        let (orders, receiver) = watch::channel(orders);
+        let (command, receiver) = watch::channel(command);
+        // Of the highest level, so that a line of any level has it.
+        let span = tracing::error_span!("shard", %shard_id);
         let run = ShardRun {
             env: self.env.clone(),
             kinesis: self.kinesis.clone(),
             config: self.config.clone(),
             info,
-            renewals: lease.keep_renewed(),
+            renewals: span.in_scope(|| lease.keep_renewed()),
             lease: lease.clone(),
             factory: self.factory.clone(),
             stats: self.stats.clone(),
-            orders: receiver,
+            command: receiver,
         };
-        let task = self.env.spawn(run.run());
+        let task = self.env.spawn(run.run().instrument(span));
         let id = shard_id.clone();
         self.job(async move { Done::Shard(id, task.await) });
-        self.shards.insert(shard_id, Running { lease, orders });
+        self.shards.insert(shard_id, Running { lease, command });
         self.ask_about_parents();
     }
 
@@ -396,7 +401,8 @@ impl<P: RecordProcessor> Coordinator<P> {
             }
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(%parent, %error, "could not read the lease of a parent");
+                let cause = with_causes(&error);
+                tracing::warn!(shard_id = %parent, "could not read the lease of a parent: {cause}");
             }
         }
         self.ask_about_parents();
@@ -405,10 +411,10 @@ impl<P: RecordProcessor> Coordinator<P> {
     /// Lets shards begin whose parents are all done.
     fn go(&self, shards: &[ShardId]) {
         for shard in shards.iter().filter_map(|id| self.shards.get(id)) {
-            shard.orders.send_if_modified(|orders| {
-                let waits = *orders == Orders::Wait;
+            shard.command.send_if_modified(|command| {
+                let waits = *command == ShardCommand::Wait;
                 if waits {
-                    *orders = Orders::Go;
+                    *command = ShardCommand::Process;
                 }
                 waits
             });
@@ -440,7 +446,7 @@ impl<P: RecordProcessor> Coordinator<P> {
             Ok(_) => {}
             Err(error) => {
                 // Not the processor: its panics end in its own task. The lease expires by itself.
-                tracing::error!(%shard_id, %error, "the shard's task broke");
+                tracing::error!(%shard_id, "the task of the shard ended, the shard is given up: {error}");
                 self.stats.left(shard_id, LeaseEnd::GivenUp);
                 self.cool_down(shard_id);
             }
@@ -473,12 +479,12 @@ impl<P: RecordProcessor> Coordinator<P> {
             .collect();
         let (kinesis, table) = (self.kinesis.clone(), self.table.clone());
         let config = self.config.clone();
-        self.job(
-            async move { Done::Synced(sync(&kinesis, &table, &config, &scan, &settled).await) },
-        );
+        self.job(async move {
+            Done::Synced(sync_shards(&kinesis, &table, &config, &scan, &settled).await)
+        });
     }
 
-    fn on_synced(&mut self, result: Result<usize, Unsynced>) -> Result<(), WorkerError> {
+    fn on_synced(&mut self, result: Result<usize, ShardSyncError>) -> Result<(), WorkerError> {
         self.is_syncing = false;
         let now = self.env.now();
         match result {
@@ -486,20 +492,20 @@ impl<P: RecordProcessor> Coordinator<P> {
                 self.has_synced = true;
                 self.next_sync = now + BETWEEN_SYNCS.mul_f64(0.8 + 0.4 * self.env.random_f64());
                 if created > 0 {
-                    tracing::info!(created, "leases for shards that had none");
+                    tracing::info!(created, "leases are created for shards that had none");
                     self.next_look = now;
                 }
                 Ok(())
             }
-            Err(Unsynced::StreamGone) => Err(self.stream_deleted()),
+            Err(ShardSyncError::StreamGone) => Err(self.stream_deleted()),
             Err(error) if !self.has_synced && error.is_refused() => {
                 let message = format!("may not list the shards of {}", self.config.stream);
                 Err(WorkerError::new(WorkerErrorKind::Kinesis, message).with_source(error))
             }
             Err(error) => {
                 self.next_sync = now + SYNC_AGAIN;
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(%error, cause, "could not compare the shards with the leases");
+                let cause = with_causes(&error);
+                tracing::warn!("could not compare the stream's shards with the leases: {cause}");
                 Ok(())
             }
         }
@@ -525,13 +531,14 @@ impl<P: RecordProcessor> Coordinator<P> {
         // Leases that are held go on; what others do is not known for now.
         if error.is_retryable() {
             self.refused_since = None;
-            tracing::warn!(%error, "could not look at the lease table");
+            tracing::warn!("could not look at the lease table: {}", with_causes(&error));
             return Ok(());
         }
         let now = self.env.now();
         let refused_for = now - *self.refused_since.get_or_insert(now);
         if refused_for < REFUSED_FOR {
-            tracing::error!(%error, ?refused_for, "may not look at the lease table");
+            let cause = with_causes(&error);
+            tracing::error!(?refused_for, "the lease table refuses to be read: {cause}");
             return Ok(());
         }
         let message = format!(

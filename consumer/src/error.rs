@@ -3,19 +3,20 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-/// Any error of the application.
+use shardwise_types::with_causes;
+
+/// Any error of the application, or any cause.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Why a worker could not be built or ended before it was asked to.
+/// Why a worker ended before it was asked to.
 ///
 /// Whatever the reason: no checkpoint was written that its processor did not ask for, and no record
 /// was skipped.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
+///
+/// `Display` and `Debug` are one line each, with the cause.
 pub struct WorkerError {
     kind: WorkerErrorKind,
     message: String,
-    #[source]
     source: Option<BoxError>,
 }
 
@@ -23,8 +24,6 @@ pub struct WorkerError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum WorkerErrorKind {
-    /// A setting is wrong. Found before any call is made.
-    InvalidConfig,
     /// There is no stream of this name.
     UnknownStream,
     /// The stream was deleted while the worker ran. The checkpoints are as they were.
@@ -62,12 +61,29 @@ impl WorkerError {
     }
 }
 
+impl fmt::Display for WorkerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&in_one_line(&self.message, StdError::source(self)))
+    }
+}
+
+impl fmt::Debug for WorkerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl StdError for WorkerError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
 /// Why a checkpoint was not written, or may not have been.
-#[derive(Debug, thiserror::Error)]
-#[error("could not checkpoint: {}", .kind.text())]
+///
+/// `Display` and `Debug` are one line each, with the cause.
 pub struct CheckpointError {
     kind: CheckpointErrorKind,
-    #[source]
     source: Option<BoxError>,
 }
 
@@ -108,6 +124,33 @@ impl CheckpointError {
     }
 }
 
+impl fmt::Display for CheckpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = format!("could not checkpoint: {}", self.kind);
+        f.write_str(&in_one_line(&message, StdError::source(self)))
+    }
+}
+
+impl fmt::Debug for CheckpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl StdError for CheckpointError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// What happened, and the causes that the text does not hold already, in one line.
+fn in_one_line(what: &str, cause: Option<&(dyn StdError + 'static)>) -> String {
+    match cause.map(with_causes) {
+        Some(causes) if !what.contains(&causes) => format!("{what}: {causes}"),
+        _ => what.to_owned(),
+    }
+}
+
 impl CheckpointErrorKind {
     fn text(self) -> &'static str {
         match self {
@@ -121,5 +164,29 @@ impl CheckpointErrorKind {
 impl fmt::Display for CheckpointErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Layer(&'static str, #[source] Option<Box<Self>>);
+
+    #[test]
+    fn an_error_says_each_cause_once_in_one_line() {
+        let network = Layer("connection refused", None);
+        let call = Layer("no answer: connection refused", Some(Box::new(network)));
+        let error = WorkerError::new(WorkerErrorKind::LeaseTable, "cannot use the table t")
+            .with_source(Layer("could not scan", Some(Box::new(call))));
+        let line = "cannot use the table t: could not scan: no answer: connection refused";
+        assert_eq!(error.to_string(), line);
+        assert_eq!(format!("{error:?}"), line);
+        let error =
+            CheckpointError::new(CheckpointErrorKind::ForeignPosition).with_source("7 of shard 1");
+        let line = "could not checkpoint: the position lies in another shard: 7 of shard 1";
+        assert_eq!(format!("{error:?}"), line);
     }
 }

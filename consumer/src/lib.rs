@@ -33,7 +33,9 @@
 //! aws.kinesis().put_record(&stream, &paid).await?;
 //!
 //! let (sender, mut lines) = mpsc::channel(16);
-//! let worker = Worker::builder(&aws, "billing".parse()?, stream)
+//! let worker = Worker::builder(&aws)
+//!     .application("billing")
+//!     .stream(stream)
 //!     .build(move |_shard| Printer(sender.clone()))?;
 //! let stats = worker.stats();
 //! worker.run_until(async { assert_eq!(lines.recv().await.as_deref(), Some("paid")) }).await?;
@@ -46,7 +48,7 @@
 //! # What is promised
 //! - **At least once.** Every record is processed, some again after a crash or when a shard changes
 //!   hands. Nothing is skipped: not a batch that the processor fails on, not an aggregate that is
-//!   broken, not what arrived while nobody read.
+//!   broken, not what arrived while no worker ran.
 //! - **In order.** Calls for one shard never overlap, its records come in order, and its children
 //!   begin after it is checkpointed at its end.
 //! - **One holder.** A checkpoint never moves backwards and is refused once the lease is lost. A
@@ -87,33 +89,37 @@ mod config;
 mod coordinator;
 mod error;
 mod leases;
-mod parents;
+mod parent_gate;
+mod position;
 mod processor;
 mod record;
+mod recorded;
 mod shard;
+mod shard_sync;
 mod stats;
-mod stream;
-mod sync;
+mod stream_check;
 mod worker;
 
 pub use bytes::Bytes;
 pub use shardwise_client::Aws;
 pub use shardwise_types::{
-    ApplicationName, HashKey, HashKeyRange, PartitionKey, SequenceNumber, ShardId, StreamName,
-    WorkerId,
+    ApplicationName, ConfigError, ConfigErrorKind, HashKey, HashKeyRange, Invalid, PartitionKey,
+    SequenceNumber, ShardId, StreamName, WorkerId,
 };
 
 pub use crate::checkpoint::{Checkpointer, EndAcked, ShardEnd};
 pub use crate::config::{
     COOL_DOWN, DEFAULT_FAILOVER, DEFAULT_IDLE_BETWEEN_READS, DEFAULT_PROCESSOR_ATTEMPTS,
-    DEFAULT_SHUTDOWN_GRACE, InitialPosition, MIN_FAILOVER, WorkerBuilder,
+    DEFAULT_SHUTDOWN_GRACE, InitialPosition, MIN_FAILOVER,
 };
 pub use crate::error::{
     BoxError, CheckpointError, CheckpointErrorKind, WorkerError, WorkerErrorKind,
 };
 pub use crate::leases::{LeaseEnd, MemoryLeaseStore};
+pub use crate::position::Position;
 pub use crate::processor::{RecordProcessor, ShardInfo};
-pub use crate::record::{Batch, ConsumedRecord, Position, RecordForm};
+pub use crate::record::{Batch, ConsumedRecord, RecordForm};
+pub use crate::recorded::Recorded;
 pub use crate::shard::state::ShardState;
-pub use crate::stats::{LeaseEvent, LeaseEventKind, Stats, WorkerStats};
-pub use crate::worker::Worker;
+pub use crate::stats::{LeaseEvent, LeaseEventKind, StatsHandle, WorkerStats};
+pub use crate::worker::{Worker, WorkerBuilder};

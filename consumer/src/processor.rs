@@ -4,7 +4,8 @@ use shardwise_types::{HashKeyRange, ShardId, StreamName};
 
 use crate::checkpoint::{Checkpointer, EndAcked, ShardEnd};
 use crate::error::BoxError;
-use crate::record::{Batch, Position};
+use crate::position::Position;
+use crate::record::Batch;
 
 /// Processes the records of one shard. Write the methods as plain `async fn`.
 ///
@@ -28,6 +29,10 @@ use crate::record::{Batch, Position};
 /// checkpoint with a new one, because the old one's state may be broken. Then the lease is released, for
 /// another worker or for this one after a cool-down. A batch is never skipped: to skip a
 /// record, or to put it elsewhere, is for the processor to decide ([`Batch::attempt`] helps).
+///
+/// # Tests
+/// Without a worker: [`Batch::new`] makes batches, [`Checkpointer::recording`] a checkpointer that shows
+/// what was checkpointed, with an example.
 pub trait RecordProcessor: Send + 'static {
     /// Called with each batch of records, in order.
     fn process(
@@ -85,4 +90,18 @@ pub struct ShardInfo {
     pub parents: Vec<ShardId>,
     /// The hash keys that it takes, if the lease table tells them.
     pub hash_key_range: Option<HashKeyRange>,
+}
+
+impl ShardInfo {
+    /// A shard without parents, and with all hash keys for all that is known; set the other fields as
+    /// needed. A worker makes its own: this is for a test of a processor.
+    #[must_use]
+    pub fn new(stream: StreamName, shard_id: ShardId) -> Self {
+        Self {
+            stream,
+            shard_id,
+            parents: Vec::new(),
+            hash_key_range: None,
+        }
+    }
 }

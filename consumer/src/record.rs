@@ -1,11 +1,13 @@
-//! What a processor gets: batches of records, and positions to checkpoint.
+//! What a processor gets: batches of records.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use shardwise_types::{HashKey, PartitionKey, SequenceNumber, ShardId};
+use shardwise_types::{HashKey, Invalid, PartitionKey, SequenceNumber, ShardId};
+
+use crate::position::Position;
 
 /// One record as its producer sent it, unpacked if it travelled in an aggregate.
 ///
@@ -46,14 +48,44 @@ pub enum RecordForm {
 }
 
 impl ConsumedRecord {
+    /// A plain record of this shard, for a test of a processor; set the other fields as needed.
+    #[must_use]
+    pub fn new(
+        shard_id: &ShardId,
+        sequence_number: SequenceNumber,
+        data: impl Into<Bytes>,
+    ) -> Self {
+        Self {
+            sequence_number,
+            sub_sequence_number: 0,
+            partition_key: None,
+            explicit_hash_key: None,
+            data: data.into(),
+            approximate_arrival: None,
+            form: RecordForm::Plain,
+            shard_id: shard_id.clone(),
+        }
+    }
+
+    /// The shard that it was read from.
+    #[must_use]
+    pub fn shard_id(&self) -> &ShardId {
+        &self.shard_id
+    }
+
     /// Where it lies in its shard: what to checkpoint once it and all before it are done with.
     #[must_use]
     pub fn position(&self) -> Position {
-        Position {
-            sequence_number: self.sequence_number.clone(),
-            sub_sequence_number: self.sub_sequence_number,
-            shard_id: self.shard_id.clone(),
-        }
+        Position::new(
+            self.shard_id.clone(),
+            self.sequence_number.clone(),
+            self.sub_sequence_number,
+        )
+    }
+
+    /// What orders the records of a shard.
+    fn place(&self) -> (&SequenceNumber, u64) {
+        (&self.sequence_number, self.sub_sequence_number)
     }
 
     /// Whether it was taken out of an aggregate.
@@ -81,39 +113,6 @@ impl fmt::Debug for ConsumedRecord {
     }
 }
 
-/// A place in a shard behind a delivered record. Opaque: it comes from records only, and knows its
-/// shard, so a checkpoint cannot name a place that was never reached: another shard's
-/// [`Checkpointer`](crate::Checkpointer) refuses it.
-///
-/// Cheap to clone. Positions of one shard are ordered; across shards the order means nothing.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position {
-    pub(crate) sequence_number: SequenceNumber,
-    pub(crate) sub_sequence_number: u64,
-    /// The shard that it lies in. Last, so that it does not take part in a shard's order.
-    pub(crate) shard_id: ShardId,
-}
-
-impl Position {
-    /// The shard that it lies in.
-    #[must_use]
-    pub fn shard_id(&self) -> &ShardId {
-        &self.shard_id
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.sequence_number, self.sub_sequence_number)
-    }
-}
-
-impl fmt::Debug for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Position({self})")
-    }
-}
-
 /// Records of one shard, in the shard's order; at least one.
 ///
 /// Cheap to clone: the records are shared. A batch that the processor refused is delivered again as
@@ -127,8 +126,35 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// `None` without records.
-    pub(crate) fn new(
+    /// Records of this shard, as a worker would deliver them for the first time: for a test of a
+    /// processor.
+    ///
+    /// # Errors
+    /// If there is no record, if one is of another shard, or if they are not in the shard's order.
+    pub fn new(
+        shard_id: &ShardId,
+        records: impl IntoIterator<Item = ConsumedRecord>,
+    ) -> Result<Self, Invalid> {
+        let records: Vec<_> = records.into_iter().collect();
+        let invalid = |record: &ConsumedRecord, reason: &str| {
+            let value = record.position().to_string();
+            Invalid::new("batch", &value, format!("{reason} in {shard_id}"))
+        };
+        if let Some(foreign) = records.iter().find(|record| record.shard_id != *shard_id) {
+            return Err(invalid(foreign, "this is no place"));
+        }
+        let mut pairs = records.windows(2);
+        if let Some(pair) = pairs.find(|pair| pair[0].place() >= pair[1].place()) {
+            return Err(invalid(
+                &pair[1],
+                "it does not lie behind the record before it",
+            ));
+        }
+        Self::from_read(records, None).ok_or_else(|| Invalid::new("batch", "", "it has no record"))
+    }
+
+    /// What a read brought; `None` without records. They are of one shard and in its order.
+    pub(crate) fn from_read(
         records: Vec<ConsumedRecord>,
         behind_latest: Option<Duration>,
     ) -> Option<Self> {
@@ -141,10 +167,18 @@ impl Batch {
         })
     }
 
-    pub(crate) fn with_attempt(&self, attempt: u32) -> Self {
+    /// The same as another [`attempt`](Self::attempt).
+    #[must_use]
+    pub fn with_attempt(self, attempt: u32) -> Self {
+        Self { attempt, ..self }
+    }
+
+    /// The same, read so far [behind the newest record](Self::behind_latest).
+    #[must_use]
+    pub fn with_behind_latest(self, behind_latest: Duration) -> Self {
         Self {
-            attempt,
-            ..self.clone()
+            behind_latest: Some(behind_latest),
+            ..self
         }
     }
 

@@ -1,10 +1,10 @@
-//! What a worker has done and holds now, for whoever wants to look.
+//! What a worker has done and holds now, as numbers, states and events that can be read at any time.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
-use shardwise_env::Env;
+use shardwise_env::{Env, lock};
 use shardwise_types::ShardId;
 
 use crate::leases::LeaseEnd;
@@ -17,7 +17,7 @@ const EVENTS_KEPT: usize = 128;
 ///
 /// Cheap to clone. From [`Worker::stats`](crate::Worker::stats).
 #[derive(Debug, Clone)]
-pub struct Stats(Arc<Inner>);
+pub struct StatsHandle(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -49,7 +49,7 @@ pub struct WorkerStats {
     pub expired_iterators: u64,
     /// Writes of leases that failed or had no answer.
     pub lease_write_failures: u64,
-    /// Leases that were taken, from nobody or from another worker.
+    /// Leases that were taken, free ones and those of other workers.
     pub leases_taken: u64,
     /// Leases that another worker took.
     pub leases_lost: u64,
@@ -88,7 +88,7 @@ pub enum LeaseEventKind {
     Ended(LeaseEnd),
 }
 
-impl Stats {
+impl StatsHandle {
     pub(crate) fn new(env: Env) -> Self {
         Self(Arc::new(Inner {
             env,
@@ -112,7 +112,7 @@ impl Stats {
     }
 
     pub(crate) fn entered(&self, shard_id: &ShardId, state: ShardState) {
-        tracing::debug!(%shard_id, ?state, "shard");
+        tracing::debug!(%shard_id, "shard: {state:?}");
         self.lock().shards.insert(shard_id.clone(), state);
     }
 
@@ -124,7 +124,19 @@ impl Stats {
 
     pub(crate) fn event(&self, shard_id: &ShardId, kind: LeaseEventKind) {
         let at = self.0.env.wall_now();
-        tracing::info!(shard_id = %shard_id, event = ?kind, "lease");
+        match &kind {
+            LeaseEventKind::Ended(end @ (LeaseEnd::GivenUp | LeaseEnd::Abandoned)) => {
+                tracing::warn!(%shard_id, "the lease is let go: {end}");
+            }
+            LeaseEventKind::Ended(end) if end.is_lost() => {
+                tracing::info!(%shard_id, "the lease is lost: {end}");
+            }
+            LeaseEventKind::Ended(end) => tracing::info!(%shard_id, "the lease is let go: {end}"),
+            LeaseEventKind::Taken => tracing::info!(%shard_id, "the lease is taken"),
+            LeaseEventKind::Created => {
+                tracing::info!(%shard_id, "the lease is made: the shard's parent ended here");
+            }
+        }
         let mut stats = self.lock();
         match &kind {
             LeaseEventKind::Taken => stats.leases_taken += 1,
@@ -141,6 +153,6 @@ impl Stats {
     }
 
     fn lock(&self) -> MutexGuard<'_, WorkerStats> {
-        self.0.now.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.now)
     }
 }

@@ -59,7 +59,9 @@ pub(crate) async fn play() -> anyhow::Result<()> {
     let stream: StreamName = "shardwise-quickstart-speed".parse()?;
     aws.kinesis().create_stream(&stream, SHARDS).await?;
     let (processed, all) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-    let worker = Worker::builder(&aws, "shardwise-quickstart-speed".parse()?, stream.clone())
+    let worker = Worker::builder(&aws)
+        .application("shardwise-quickstart-speed")
+        .stream(&stream)
         .build({
             let (processed, all) = (processed.clone(), all.clone());
             move |_shard| Counter {

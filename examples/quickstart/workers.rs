@@ -4,7 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use shardwise::consumer::{EndAcked, Position, ShardEnd, ShardState, Stats, WorkerError};
+use shardwise::consumer::{EndAcked, Position, ShardEnd, ShardState, StatsHandle, WorkerError};
 use shardwise::env::Task;
 use shardwise::prelude::*;
 use shardwise::{Env, Shard, ShardId};
@@ -78,7 +78,7 @@ impl RecordProcessor for MeanDelay {
 /// A worker that runs, and how to end it politely.
 struct Running {
     name: &'static str,
-    stats: Stats,
+    stats: StatsHandle,
     stop: oneshot::Sender<()>,
     task: Task<Result<(), WorkerError>>,
 }
@@ -177,7 +177,9 @@ fn start(
     story: &Story,
 ) -> anyhow::Result<Running> {
     let (ledger, story, env) = (ledger.clone(), story.clone(), stage.aws.env().clone());
-    let worker = Worker::builder(&stage.aws, stage.application.clone(), stage.stream.clone())
+    let worker = Worker::builder(&stage.aws)
+        .application(&stage.application)
+        .stream(&stage.stream)
         .initial_position(InitialPosition::TrimHorizon)
         .build({
             let env = env.clone();

@@ -44,7 +44,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         (Some(_), None) => return Err("usage: consume [APPLICATION STREAM]".into()),
     };
     let (processed, mut counts) = mpsc::unbounded_channel();
-    let worker = Worker::builder(&aws, application, stream)
+    let worker = Worker::builder(&aws)
+        .application(application)
+        .stream(stream)
         .initial_position(InitialPosition::TrimHorizon)
         .build(move |shard| Printer {
             shard: shard.shard_id.clone(),

@@ -86,7 +86,7 @@
 //!     let aws = Aws::in_process(Mock::new().service()); // in production: Aws::load().await?
 //!     aws.kinesis().create_stream(&"orders".parse()?, 2).await?;
 //!
-//!     let worker = Worker::builder(&aws, "billing".parse()?, "orders".parse()?).build(|_shard| Orders)?;
+//!     let worker = Worker::builder(&aws).application("billing").stream("orders").build(|_shard| Orders)?;
 //! #   let ctrl_c = || tokio::task::yield_now();
 //!     worker.run_until(ctrl_c()).await?; // as tokio::signal::ctrl_c; leases are released at the end
 //!     Ok(())

@@ -350,7 +350,9 @@ async fn the_official_sdk_reads_the_rows_that_our_worker_writes() {
     }
     let aws = backend.aws();
     let (sender, mut checkpoints) = mpsc::unbounded_channel();
-    let worker = Worker::builder(&aws, TABLE.parse().unwrap(), stream())
+    let worker = Worker::builder(&aws)
+        .application(TABLE)
+        .stream(stream())
         .initial_position(InitialPosition::TrimHorizon)
         .build(move |shard| Checkpointing(shard.shard_id.clone(), sender.clone()))
         .unwrap();

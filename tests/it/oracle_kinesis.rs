@@ -516,7 +516,9 @@ async fn what_the_official_sdk_writes_our_worker_reads() {
 
     let aws = backend.aws();
     let (sender, mut records) = mpsc::unbounded_channel();
-    let worker = Worker::builder(&aws, "billing".parse().unwrap(), stream())
+    let worker = Worker::builder(&aws)
+        .application("billing")
+        .stream(stream())
         .initial_position(InitialPosition::TrimHorizon)
         .build(move |_shard| Relay(sender.clone()))
         .unwrap();

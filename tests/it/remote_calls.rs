@@ -121,8 +121,10 @@ impl Life {
         let processed: Arc<Mutex<BTreeSet<String>>> = Arc::default();
         let collected = processed.clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        let worker = Worker::builder(&aws, "billing".parse().unwrap(), stream.clone())
-            .worker_id("worker".parse().unwrap())
+        let worker = Worker::builder(&aws)
+            .application("billing")
+            .stream(&stream)
+            .worker_id("worker")
             .build(move |_| Collector(collected.clone()))
             .unwrap();
         let worker = env.spawn(worker.run_until(async {

@@ -46,7 +46,9 @@ async fn from_put_to_checkpoint(aws: &Aws) {
         .await
         .unwrap();
     let (sender, mut delivered) = mpsc::unbounded_channel();
-    let worker = Worker::builder(aws, "billing".parse().unwrap(), stream)
+    let worker = Worker::builder(aws)
+        .application("billing")
+        .stream(stream)
         .initial_position(InitialPosition::TrimHorizon)
         .build(move |_shard| Tell(sender.clone()))
         .unwrap();

@@ -14,6 +14,7 @@ use shardwise_client::ChildShard;
 use shardwise_env::{Env, Instant, Task, lock};
 use shardwise_types::ShardId;
 use tokio::sync::{mpsc, watch};
+use tracing::Instrument as _;
 
 use super::decide::Intent;
 use super::end::LeaseEnd;
@@ -72,7 +73,8 @@ impl LeaseHandle {
 
     /// Starts the task that renews the lease, until it is lost or the task is dropped.
     pub(crate) fn keep_renewed(&self) -> Task<()> {
-        self.env().spawn(self.clone().renew_while_held())
+        let renewals = self.clone().renew_while_held();
+        self.env().spawn(renewals.in_current_span())
     }
 
     async fn renew_while_held(self) {

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use shardwise_env::{Env, Task, TaskError};
+use tracing::Instrument as _;
 
 use crate::checkpoint::{Checkpointer, EndAcked, ShardEnd};
 use crate::error::BoxError;
+use crate::position::Position;
 use crate::processor::{RecordProcessor, ShardInfo};
-use crate::record::{Batch, Position};
+use crate::record::Batch;
 
 /// Makes a processor for a shard.
 pub(crate) type Factory<P> = Arc<dyn Fn(&ShardInfo) -> P + Send + Sync>;
@@ -24,13 +26,13 @@ pub(crate) struct Calls<P> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
     /// The processor returned an error, and can be called again.
-    #[error("the processor failed")]
+    #[error("it returned an error")]
     Failed(#[source] BoxError),
     /// The processor panicked. It is gone.
-    #[error("the processor panicked: {0}")]
+    #[error("it panicked: {0}")]
     Panicked(String),
     /// The task was ended from outside: the runtime or the simulated host stops.
-    #[error("the processor's task was aborted")]
+    #[error("its task was aborted")]
     Aborted,
 }
 
@@ -56,11 +58,12 @@ impl<P: RecordProcessor> Calls<P> {
         from: Option<Position>,
     ) -> Result<(), CallError> {
         let (factory, info) = (factory.clone(), info.clone());
-        let task = self.env.spawn(async move {
+        let call = async move {
             let mut processor = factory(&info);
             let result = processor.started(from.as_ref()).await;
             (processor, result)
-        });
+        };
+        let task = self.env.spawn(call.in_current_span());
         let (processor, result) = joined(task).await?;
         result.map_err(CallError::Failed)?;
         self.processor = Some(processor);
@@ -110,7 +113,7 @@ impl<P: RecordProcessor> Calls<P> {
         let Some(processor) = self.processor.take() else {
             return Err(CallError::Aborted);
         };
-        let (processor, result) = joined(self.env.spawn(call(processor))).await?;
+        let (processor, result) = joined(self.env.spawn(call(processor).in_current_span())).await?;
         self.processor = Some(processor);
         result.map_err(CallError::Failed)
     }

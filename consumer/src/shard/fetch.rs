@@ -12,19 +12,19 @@ use std::time::{Duration, SystemTime};
 
 use shardwise_client::retry::{Delays, RetryPolicy};
 use shardwise_client::{
-    ChildShard, Error, ErrorKind, GetRecordsOutput, IteratorPosition, Kinesis, Record, ShardFilter,
+    ChildShard, Error, ErrorKind, GetRecordsOutput, IteratorPosition, Kinesis, Record,
     ShardIterator,
 };
 use shardwise_env::{Env, Instant};
-use shardwise_types::{SequenceNumber, Shard, ShardId, StreamName};
+use shardwise_types::{SequenceNumber, ShardId, StreamName, with_causes};
 use tokio::sync::{mpsc, watch};
 
+use super::command::ShardCommand;
+use super::listing::ShardListing;
 use super::pace::{Pace, Tip};
-use super::run::Orders;
 use crate::config::Config;
 use crate::leases::LeaseHandle;
-use crate::stats::Stats;
-use crate::stream::{is_gone, may_be_gone};
+use crate::stats::StatsHandle;
 
 /// Answers that wait for the processor, besides the one that it works on: one, so that fetching and
 /// processing overlap. An answer has up to 10 MiB, and every shard of the worker has its own.
@@ -74,6 +74,17 @@ pub(crate) enum ReadFrom {
     At(SequenceNumber),
 }
 
+/// What is to be done next.
+#[derive(Debug)]
+enum Next {
+    /// A read, with this iterator or with a new one.
+    Read(Option<ShardIterator>),
+    /// The service gave no next iterator, and named these children: the shard has ended.
+    End(Vec<ChildShard>),
+    /// The service gave no next iterator and named no child: the listing has to say what that means.
+    FindChildren,
+}
+
 /// Reads one shard.
 pub(crate) struct Fetcher {
     env: Env,
@@ -85,13 +96,11 @@ pub(crate) struct Fetcher {
     shard_id: ShardId,
     max_records: u32,
     lease: LeaseHandle,
-    orders: watch::Receiver<Orders>,
-    stats: Stats,
+    command: watch::Receiver<ShardCommand>,
+    stats: StatsHandle,
     /// Where the next iterator is to point.
     position: IteratorPosition,
-    iterator: Option<ShardIterator>,
-    /// The service gave no next iterator, and named these children; perhaps none.
-    end: Option<Vec<ChildShard>>,
+    next: Next,
     pace: Pace,
     failures: u32,
     waits: Delays,
@@ -105,8 +114,8 @@ impl Fetcher {
         kinesis: &Kinesis,
         config: &Config,
         lease: LeaseHandle,
-        orders: watch::Receiver<Orders>,
-        stats: Stats,
+        command: watch::Receiver<ShardCommand>,
+        stats: StatsHandle,
         from: ReadFrom,
     ) -> Self {
         let env = kinesis.env().clone();
@@ -115,9 +124,9 @@ impl Fetcher {
             reads: kinesis.clone().with_data_path_retries(RetryPolicy::never()),
             stream: config.stream.clone(),
             shard_id: lease.shard_id().clone(),
-            max_records: config.max_records,
+            max_records: config.options.max_records,
             lease,
-            orders,
+            command,
             stats,
             position: match from {
                 ReadFrom::TrimHorizon => IteratorPosition::TrimHorizon,
@@ -125,9 +134,8 @@ impl Fetcher {
                 ReadFrom::AtTimestamp(time) => IteratorPosition::AtTimestamp(time),
                 ReadFrom::At(number) => IteratorPosition::AtSequenceNumber(number),
             },
-            iterator: None,
-            end: None,
-            pace: Pace::new(config.idle_between_reads, env.now()),
+            next: Next::Read(None),
+            pace: Pace::new(config.options.idle_between_reads, env.now()),
             failures: 0,
             waits: READ_RETRIES.delays(&env),
             refused_waits: REFUSED_RETRIES.delays(&env),
@@ -136,8 +144,8 @@ impl Fetcher {
         }
     }
 
-    /// Reads until the end of the shard, of the lease or of the receiver, or until it is told to
-    /// stop.
+    /// Reads until the end of the shard, of the lease or of the receiver, or until the
+    /// command to stop.
     pub(crate) async fn run(mut self, out: mpsc::Sender<Fetched>) {
         loop {
             // Room first: what is read has a place to go, and a slow processor holds the reads up.
@@ -145,7 +153,7 @@ impl Fetcher {
                 return;
             };
             self.env.sleep_until(self.pace.next()).await;
-            if self.lease.valid().await.is_err() || *self.orders.borrow() == Orders::Stop {
+            if self.lease.valid().await.is_err() || *self.command.borrow() == ShardCommand::Stop {
                 return;
             }
             let Some(fetched) = self.step().await else {
@@ -162,10 +170,10 @@ impl Fetcher {
     /// One read, or one try to find out what follows the last.
     async fn step(&mut self) -> Option<Fetched> {
         let sent = self.env.now();
-        match self.end.take() {
-            Some(children) if !children.is_empty() => Some(Fetched::Ended(children)),
-            Some(_) => self.look_for_children(sent).await,
-            None => match self.read().await {
+        match &mut self.next {
+            Next::End(children) => Some(Fetched::Ended(std::mem::take(children))),
+            Next::FindChildren => self.find_children(sent).await,
+            Next::Read(_) => match self.read().await {
                 Ok(output) => self.answered(sent, output),
                 Err(error) => self.failed(sent, &error).await,
             },
@@ -173,19 +181,23 @@ impl Fetcher {
     }
 
     async fn read(&mut self) -> Result<GetRecordsOutput, Error> {
-        let iterator = match &self.iterator {
-            Some(iterator) => iterator,
-            None => {
-                let iterator = self
-                    .reads
-                    .get_shard_iterator(&self.stream, &self.shard_id, &self.position)
-                    .await?;
-                self.iterator.insert(iterator)
-            }
-        };
-        self.reads
-            .get_records(iterator, Some(self.max_records))
-            .await
+        if let Next::Read(Some(iterator)) = &self.next {
+            return self.get_records(iterator).await;
+        }
+        let iterator = self
+            .reads
+            .get_shard_iterator(&self.stream, &self.shard_id, &self.position)
+            .await?;
+        let output = self.get_records(&iterator).await;
+        if output.is_err() {
+            self.next = Next::Read(Some(iterator));
+        }
+        output
+    }
+
+    async fn get_records(&self, iterator: &ShardIterator) -> Result<GetRecordsOutput, Error> {
+        let max_records = Some(self.max_records);
+        self.reads.get_records(iterator, max_records).await
     }
 
     fn answered(&mut self, sent: Instant, output: GetRecordsOutput) -> Option<Fetched> {
@@ -200,12 +212,14 @@ impl Fetcher {
         if let Some(last) = output.records.last() {
             self.position = IteratorPosition::AfterSequenceNumber(last.sequence_number.clone());
         }
-        if output.next_shard_iterator.is_none() {
-            self.end = Some(output.child_shards);
-            // What comes next is no read, or a listing.
+        self.next = match output.next_shard_iterator {
+            Some(iterator) => Next::Read(Some(iterator)),
+            None if output.child_shards.is_empty() => Next::FindChildren,
+            None => Next::End(output.child_shards),
+        };
+        if !matches!(self.next, Next::Read(_)) {
             self.pace.skip(self.env.now());
         }
-        self.iterator = output.next_shard_iterator;
         (!output.records.is_empty()).then_some(Fetched::Records {
             records: output.records,
             behind_latest: output.behind_latest,
@@ -213,49 +227,44 @@ impl Fetcher {
     }
 
     /// There was no next iterator, but no child either: only the listing can say what that means.
-    async fn look_for_children(&mut self, sent: Instant) -> Option<Fetched> {
-        match self.fate().await {
-            Ok(Fate::Closed(children)) if !children.is_empty() => Some(Fetched::Ended(children)),
+    async fn find_children(&mut self, sent: Instant) -> Option<Fetched> {
+        match self.ask_listing().await {
             // The service gave no next iterator, and now it names the children.
-            Ok(Fate::Absent(children)) if !children.is_empty() => Some(Fetched::Ended(children)),
+            Ok(ShardListing::Closed(children) | ShardListing::Absent(children))
+                if !children.is_empty() =>
+            {
+                return Some(Fetched::Ended(children));
+            }
+            Ok(ShardListing::StreamGone) => return Some(Fetched::StreamDeleted),
             // The listing lags behind the shard.
-            Ok(Fate::Closed(_)) => {
+            Ok(ShardListing::Closed(_)) => {
                 self.absent_since = None;
-                self.end = Some(Vec::new());
                 self.wait(
                     sent,
                     "the shard is closed, but its children are not listed yet",
                 );
-                None
             }
-            Ok(Fate::Open) => {
+            Ok(ShardListing::Open) => {
                 self.absent_since = None;
+                self.next = Next::Read(None);
                 self.wait(sent, "an open shard gave no next iterator");
-                None
             }
-            Ok(Fate::Absent(children)) => {
-                self.end = Some(Vec::new());
-                self.absent(sent, children)
-            }
-            Ok(Fate::StreamGone) => Some(Fetched::StreamDeleted),
-            Err(error) => {
-                self.end = Some(Vec::new());
-                self.wait_after_error(sent, &error);
-                None
-            }
+            Ok(ShardListing::Absent(children)) => return self.absent(sent, children),
+            Err(error) => self.wait_after_error(sent, &error),
         }
+        None
     }
 
     async fn failed(&mut self, sent: Instant, error: &Error) -> Option<Fetched> {
         match error.kind() {
             ErrorKind::ExpiredIterator => {
                 self.stats.count(|stats| stats.expired_iterators += 1);
-                self.iterator = None;
+                self.next = Next::Read(None);
                 self.pace.failed(sent, self.env.now(), Duration::ZERO);
                 return None;
             }
             ErrorKind::ResourceNotFound => {
-                self.iterator = None;
+                self.next = Next::Read(None);
                 return self.not_found(sent).await;
             }
             ErrorKind::Throttled => self.stats.count(|stats| stats.throttled += 1),
@@ -263,7 +272,7 @@ impl Fetcher {
         }
         if !error.is_retryable() {
             // A refused iterator stays refused; a new one may do.
-            self.iterator = None;
+            self.next = Next::Read(None);
         }
         self.wait_after_error(sent, error);
         None
@@ -272,10 +281,10 @@ impl Fetcher {
     /// A read says that there is no such shard or stream: that is not the shard's end.
     async fn not_found(&mut self, sent: Instant) -> Option<Fetched> {
         self.stats.count(|stats| stats.read_failures += 1);
-        match self.fate().await {
-            Ok(Fate::StreamGone) => Some(Fetched::StreamDeleted),
-            Ok(Fate::Absent(children)) => self.absent(sent, children),
-            Ok(Fate::Open | Fate::Closed(_)) => {
+        match self.ask_listing().await {
+            Ok(ShardListing::StreamGone) => Some(Fetched::StreamDeleted),
+            Ok(ShardListing::Absent(children)) => self.absent(sent, children),
+            Ok(ShardListing::Open | ShardListing::Closed(_)) => {
                 self.absent_since = None;
                 self.wait(sent, "a shard that is listed was not found");
                 None
@@ -292,13 +301,11 @@ impl Fetcher {
     /// all that is left of it. Only what names children for long enough is the latter: an end that
     /// is written too early skips records, one that is written late loses nothing.
     fn absent(&mut self, sent: Instant, children: Vec<ChildShard>) -> Option<Fetched> {
-        let (stream, shard_id) = (&self.stream, &self.shard_id);
         let absent_for = sent - *self.absent_since.get_or_insert(sent);
         if !children.is_empty() && absent_for >= ABSENT_FOR {
             tracing::error!(
-                %stream,
-                %shard_id,
-                "the shard is older than the retention period: what was not read is gone"
+                "records of the shard are gone: it is older than the retention period, and only its \
+                 children are listed"
             );
             return Some(Fetched::Ended(children));
         }
@@ -306,32 +313,17 @@ impl Fetcher {
         let delay = self.refused_waits.next_delay();
         self.pace.failed(sent, self.env.now(), delay);
         tracing::error!(
-            %stream,
-            %shard_id,
+            operation = "ListShards",
             attempt = self.failures,
             ?absent_for,
             children = children.len(),
-            "the stream does not list the shard, whose end was not read: waiting for it"
+            "could not read the shard, which is waited for: it is not listed, and its end was not read"
         );
         None
     }
 
-    /// What the service's listing says about the shard.
-    async fn fate(&self) -> Result<Fate, Error> {
-        match self
-            .kinesis
-            .list_shards(&self.stream, ShardFilter::All)
-            .await
-        {
-            Ok(shards) => Ok(Fate::of(&self.shard_id, &shards)),
-            Err(error) if may_be_gone(&error) => {
-                match is_gone(&self.kinesis, &self.stream).await? {
-                    true => Ok(Fate::StreamGone),
-                    false => Err(error),
-                }
-            }
-            Err(error) => Err(error),
-        }
+    async fn ask_listing(&self) -> Result<ShardListing, Error> {
+        ShardListing::ask(&self.kinesis, &self.stream, &self.shard_id).await
     }
 
     fn recovered(&mut self) {
@@ -347,7 +339,11 @@ impl Fetcher {
         self.failures += 1;
         let delay = self.waits.next_delay();
         self.pace.failed(sent, self.env.now(), delay);
-        tracing::warn!(stream = %self.stream, shard_id = %self.shard_id, attempt = self.failures, why, "odd answer");
+        let attempt = self.failures;
+        tracing::warn!(
+            attempt,
+            "could not read the shard, which is tried again: {why}"
+        );
     }
 
     fn wait_after_error(&mut self, sent: Instant, error: &Error) {
@@ -358,46 +354,14 @@ impl Fetcher {
             self.refused_waits.next_delay()
         };
         self.pace.failed(sent, self.env.now(), delay);
-        let (stream, shard_id, attempt) = (&self.stream, &self.shard_id, self.failures);
+        let (attempt, operation) = (self.failures, error.operation());
+        let cause = with_causes(error);
         if attempt < LOUD_AFTER && error.is_retryable() {
-            tracing::warn!(%stream, %shard_id, attempt, %error, "could not read the shard");
+            tracing::warn!(operation, attempt, "could not read the shard: {cause}");
         } else {
-            tracing::error!(%stream, %shard_id, attempt, %error, "could not read the shard");
+            tracing::error!(operation, attempt, "could not read the shard: {cause}");
         }
     }
-}
-
-/// What a listing says about a shard.
-#[derive(Debug, PartialEq, Eq)]
-enum Fate {
-    Open,
-    /// Closed, with these children.
-    Closed(Vec<ChildShard>),
-    /// Not listed, though there are others; these call it their parent.
-    Absent(Vec<ChildShard>),
-    StreamGone,
-}
-
-impl Fate {
-    fn of(shard_id: &ShardId, shards: &[Shard]) -> Self {
-        let children = || {
-            shards
-                .iter()
-                .filter(|shard| shard.parents().any(|parent| parent == shard_id))
-                .map(child)
-                .collect()
-        };
-        match shards.iter().find(|shard| shard.shard_id == *shard_id) {
-            Some(shard) if shard.is_open() => Self::Open,
-            Some(_) => Self::Closed(children()),
-            None => Self::Absent(children()),
-        }
-    }
-}
-
-fn child(shard: &Shard) -> ChildShard {
-    let parents = shard.parents().cloned().collect();
-    ChildShard::new(shard.shard_id.clone(), parents, shard.hash_key_range)
 }
 
 /// What the service counts of a record.
@@ -407,54 +371,4 @@ fn size(record: &Record) -> usize {
         .as_ref()
         .map_or(0, |key| key.as_str().len());
     record.data.len() + key
-}
-
-#[cfg(test)]
-mod tests {
-    use shardwise_types::HashKeyRange;
-
-    use super::*;
-
-    fn shard(number: u32, parents: &[u32], is_open: bool) -> Shard {
-        let mut shard = Shard::new(
-            ShardId::from_number(number),
-            HashKeyRange::FULL,
-            "1".parse().unwrap(),
-        );
-        let mut parents = parents.iter().map(|parent| ShardId::from_number(*parent));
-        shard.parent_shard_id = parents.next();
-        shard.adjacent_parent_shard_id = parents.next();
-        shard.ending_sequence_number = (!is_open).then(|| "9".parse().unwrap());
-        shard
-    }
-
-    fn children(fate: Fate) -> Vec<(u32, usize)> {
-        let (Fate::Closed(children) | Fate::Absent(children)) = fate else {
-            return Vec::new();
-        };
-        let child =
-            |child: ChildShard| (child.shard_id.number().unwrap(), child.parent_shards.len());
-        children.into_iter().map(child).collect()
-    }
-
-    #[test]
-    fn the_listing_tells_an_open_shard_from_a_closed_and_a_forgotten_one() {
-        let one = ShardId::from_number(1);
-        let open = [shard(0, &[], true), shard(1, &[], true)];
-        assert_eq!(Fate::of(&one, &open), Fate::Open);
-
-        let merged = [
-            shard(0, &[], false),
-            shard(1, &[], false),
-            shard(2, &[0, 1], true),
-        ];
-        assert_eq!(children(Fate::of(&one, &merged)), [(2, 2)]);
-
-        let late = [shard(0, &[], false), shard(1, &[], false)];
-        assert_eq!(Fate::of(&one, &late), Fate::Closed(Vec::new()));
-
-        let forgotten = [shard(2, &[1], true), shard(3, &[1], true)];
-        assert!(matches!(Fate::of(&one, &forgotten), Fate::Absent(_)));
-        assert_eq!(children(Fate::of(&one, &forgotten)), [(2, 1), (3, 1)]);
-    }
 }

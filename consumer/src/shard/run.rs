@@ -5,25 +5,28 @@
 //! nothing about leases; it asks the [`LeaseHandle`] before each batch whether the shard is still its
 //! own.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use shardwise_client::retry::{Delays, RetryPolicy};
 use shardwise_client::{ChildShard, Kinesis};
 use shardwise_env::{Env, Task};
+use shardwise_types::with_causes;
 use tokio::sync::{mpsc, watch};
+use tracing::Instrument as _;
 
 use super::calls::{CallError, Calls, Factory};
-use super::expand::Expansion;
+use super::command::ShardCommand;
+use super::deaggregate::Deaggregator;
 use super::fetch::{ANSWERS_AHEAD, Fetched, Fetcher, ReadFrom};
-use super::state::{AfterFailure, Failures, Place, ShardState};
+use super::state::{AfterFailure, FailedAt, Failures, ShardState};
 use crate::checkpoint::{Checkpointer, ShardEnd};
 use crate::config::{Config, InitialPosition};
 use crate::leases::{Checkpoint, LeaseEnd, LeaseHandle};
+use crate::position::Position;
 use crate::processor::{RecordProcessor, ShardInfo};
-use crate::record::{Batch, ConsumedRecord, Position};
-use crate::stats::Stats;
+use crate::record::{Batch, ConsumedRecord};
+use crate::stats::StatsHandle;
 
 /// How long a worker with as many leases as it may have keeps a shard whose end waits for another
 /// shard: it may keep the very place in which that one's parent would be read. Long beside a cool-down,
@@ -43,19 +46,8 @@ pub(crate) struct ShardRun<P> {
     )]
     pub(crate) renewals: Task<()>,
     pub(crate) factory: Factory<P>,
-    pub(crate) stats: Stats,
-    pub(crate) orders: watch::Receiver<Orders>,
-}
-
-/// What the worker tells a shard's task. Only ever goes forwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Orders {
-    /// Hold the lease and wait: a parent is not at its end.
-    Wait,
-    /// Process.
-    Go,
-    /// Finish the call that runs, say good-bye, release the lease.
-    Stop,
+    pub(crate) stats: StatsHandle,
+    pub(crate) command: watch::Receiver<ShardCommand>,
 }
 
 /// How far one processor came.
@@ -80,7 +72,7 @@ impl<P: RecordProcessor> ShardRun<P> {
         let checkpointer = Checkpointer::new(self.lease.clone(), self.stats.clone());
         let mut run = Run {
             calls: Calls::new(self.env.clone(), checkpointer),
-            failures: Failures::new(self.config.processor_attempts),
+            failures: Failures::new(self.config.options.processor_attempts),
             waits: processor_retries().delays(&self.env),
             parts: self,
         };
@@ -110,9 +102,11 @@ impl<P: RecordProcessor> ShardRun<P> {
                 }
             }
             // With room for more, this worker takes whatever the others leave.
-            if self.stats.holds() >= self.config.max_leases {
-                let shard_id = &self.info.shard_id;
-                tracing::warn!(%shard_id, "its end waits for another shard, and max_leases leaves no room for that: the shard is given up");
+            if self.stats.holds() >= self.config.options.max_leases {
+                tracing::warn!(
+                    "the shard is given up: its end waits for another shard, for which max_leases \
+                     leaves no room"
+                );
                 return Err(LeaseEnd::GivenUp);
             }
         }
@@ -120,11 +114,11 @@ impl<P: RecordProcessor> ShardRun<P> {
 
     /// Resolves when the shard is not to go on here, with the reason to let the lease go.
     async fn interrupted(&self) -> LeaseEnd {
-        let mut orders = self.orders.clone();
+        let mut command = self.command.clone();
         tokio::select! {
             biased;
             end = self.lease.gone() => end,
-            _ = orders.wait_for(|orders| *orders == Orders::Stop) => LeaseEnd::Released,
+            _ = command.wait_for(|command| *command == ShardCommand::Stop) => LeaseEnd::Released,
         }
     }
 }
@@ -156,13 +150,13 @@ impl<P: RecordProcessor> Run<P> {
     }
 
     async fn wait_for_parents(&mut self) -> Result<(), LeaseEnd> {
-        if *self.parts.orders.borrow() == Orders::Wait {
+        if *self.parts.command.borrow() == ShardCommand::Wait {
             self.enter(ShardState::WaitingForParents);
-            let mut orders = self.parts.orders.clone();
+            let mut command = self.parts.command.clone();
             tokio::select! {
                 biased;
                 end = self.parts.interrupted() => return Err(end),
-                _ = orders.wait_for(|orders| *orders >= Orders::Go) => {}
+                _ = command.wait_for(|command| *command >= ShardCommand::Process) => {}
             }
         }
         Ok(())
@@ -175,7 +169,7 @@ impl<P: RecordProcessor> Run<P> {
             let from = self.checkpointed();
             let ShardRun { factory, info, .. } = &self.parts;
             if let Err(error) = self.calls.start(factory, info, from).await {
-                self.failed(&error, Place::Start).await?;
+                self.failed(&error, FailedAt::Start).await?;
             }
         }
         Ok(())
@@ -189,12 +183,12 @@ impl<P: RecordProcessor> Run<P> {
             &self.parts.kinesis,
             &self.parts.config,
             self.parts.lease.clone(),
-            self.parts.orders.clone(),
+            self.parts.command.clone(),
             self.parts.stats.clone(),
             self.start_of_reading(),
         );
         let mut after = self.checkpointed();
-        let fetching = self.parts.env.spawn(fetcher.run(answers));
+        let fetching = self.parts.env.spawn(fetcher.run(answers).in_current_span());
         loop {
             let next = tokio::select! {
                 biased;
@@ -208,10 +202,12 @@ impl<P: RecordProcessor> Run<P> {
                     behind_latest,
                 }) => {
                     let (id, range) = (&self.parts.info.shard_id, self.parts.info.hash_key_range);
-                    let mut expansion = Expansion::new(id.clone(), records, after.clone(), range);
-                    let max = usize::try_from(self.parts.config.max_records).unwrap_or(usize::MAX);
+                    let mut deaggregator =
+                        Deaggregator::new(id.clone(), records, after.clone(), range);
+                    let max = usize::try_from(self.parts.config.options.max_records)
+                        .unwrap_or(usize::MAX);
                     while let Some(batch) =
-                        Batch::new(self.next_batch(&mut expansion, max), behind_latest)
+                        Batch::from_read(self.next_batch(&mut deaggregator, max), behind_latest)
                     {
                         after = Some(batch.end().clone());
                         if self.deliver(&batch).await? == Delivered::ProcessorGone {
@@ -224,7 +220,9 @@ impl<P: RecordProcessor> Run<P> {
                 // The fetcher leaves without a word only when this task is about to.
                 None => {
                     if let Err(error) = fetching.await {
-                        tracing::error!(shard_id = %self.parts.info.shard_id, %error, "the fetcher broke");
+                        tracing::error!(
+                            "the task that reads the shard ended, the shard is given up: {error}"
+                        );
                         return Err(LeaseEnd::GivenUp);
                     }
                     return Err(self.parts.interrupted().await);
@@ -233,9 +231,9 @@ impl<P: RecordProcessor> Run<P> {
         }
     }
 
-    fn next_batch(&self, expansion: &mut Expansion, max: usize) -> Vec<ConsumedRecord> {
-        let records = expansion.next_batch(max);
-        let counts = expansion.take_counts();
+    fn next_batch(&self, deaggregator: &mut Deaggregator, max: usize) -> Vec<ConsumedRecord> {
+        let records = deaggregator.next_batch(max);
+        let counts = deaggregator.take_counts();
         self.parts.stats.count(|stats| {
             stats.filtered += counts.filtered;
             stats.corrupt += counts.corrupt;
@@ -248,7 +246,11 @@ impl<P: RecordProcessor> Run<P> {
         loop {
             self.ready().await?;
             let attempt = self.failures.next_attempt();
-            let Err(error) = self.calls.process(batch.with_attempt(attempt)).await else {
+            let Err(error) = self
+                .calls
+                .process(batch.clone().with_attempt(attempt))
+                .await
+            else {
                 self.parts.stats.count(|stats| {
                     stats.batches += 1;
                     stats.records += batch.records().len() as u64;
@@ -258,7 +260,7 @@ impl<P: RecordProcessor> Run<P> {
                 }
                 return Ok(Delivered::Accepted);
             };
-            self.failed(&error, Place::Batch(batch.end().clone()))
+            self.failed(&error, FailedAt::Batch(batch.end().clone()))
                 .await?;
             if !self.calls.is_started() {
                 return Ok(Delivered::ProcessorGone);
@@ -281,10 +283,10 @@ impl<P: RecordProcessor> Run<P> {
                 }
                 Ok(acked) => {
                     let error = format!("it acknowledged the end of {} instead", acked.shard_id);
-                    self.failed(&CallError::Failed(error.into()), Place::End)
+                    self.failed(&CallError::Failed(error.into()), FailedAt::End)
                         .await?;
                 }
-                Err(error) => self.failed(&error, Place::End).await?,
+                Err(error) => self.failed(&error, FailedAt::End).await?,
             }
         }
         // A new processor has not seen what lies behind the checkpoint.
@@ -299,13 +301,13 @@ impl<P: RecordProcessor> Run<P> {
         }
         tokio::select! {
             biased;
-            _ = self.parts.orders.wait_for(|orders| *orders == Orders::Stop) => Err(LeaseEnd::Released),
+            _ = self.parts.command.wait_for(|command| *command == ShardCommand::Stop) => Err(LeaseEnd::Released),
             valid = self.parts.lease.valid() => valid,
         }
     }
 
     /// Counts a failure of the processor, and waits for the next try.
-    async fn failed(&mut self, error: &CallError, at: Place) -> Result<(), LeaseEnd> {
+    async fn failed(&mut self, error: &CallError, at: FailedAt) -> Result<(), LeaseEnd> {
         let is_ended = self.parts.lease.is_ended();
         // A processor that fails because its lease is lost has not failed.
         if let Some(end) = self.parts.lease.lost()
@@ -316,20 +318,19 @@ impl<P: RecordProcessor> Run<P> {
         self.parts
             .stats
             .count(|stats| stats.processor_failures += 1);
-        let shard_id = &self.parts.info.shard_id;
-        let cause = error.source().map(ToString::to_string);
+        let cause = with_causes(error);
         if is_ended {
-            tracing::error!(%shard_id, %error, cause, "after the shard's end was checkpointed");
+            tracing::warn!("the processor failed after its shard's end was checkpointed: {cause}");
             return Err(LeaseEnd::ShardEnded);
         }
         match self.failures.failed(at) {
             AfterFailure::Again(attempt) => {
-                tracing::error!(%shard_id, attempt, %error, cause, "the call will be repeated");
+                tracing::warn!(attempt, "the processor failed and is called again: {cause}");
                 let delay = self.waits.next_delay();
                 self.parts.pause(delay).await
             }
             AfterFailure::GiveUp => {
-                tracing::error!(%shard_id, %error, cause, "the shard is given up, its lease released");
+                tracing::error!("the processor failed too often, the shard is given up: {cause}");
                 Err(LeaseEnd::GivenUp)
             }
         }
@@ -386,9 +387,7 @@ impl<P: RecordProcessor> Run<P> {
         self.parts
             .stats
             .count(|stats| stats.processor_failures += 1);
-        let cause = error.source().map(ToString::to_string);
-        let shard_id = &self.parts.info.shard_id;
-        tracing::error!(%shard_id, %error, cause, "the processor's last call failed");
+        tracing::warn!("the processor's last call failed: {}", with_causes(error));
     }
 
     fn enter(&self, state: ShardState) {
@@ -400,11 +399,10 @@ impl<P: RecordProcessor> Run<P> {
             Checkpoint::At {
                 sequence_number,
                 sub_sequence,
-            } => Some(Position {
-                sequence_number,
-                sub_sequence_number: sub_sequence,
-                shard_id: self.parts.info.shard_id.clone(),
-            }),
+            } => {
+                let shard_id = self.parts.info.shard_id.clone();
+                Some(Position::new(shard_id, sequence_number, sub_sequence))
+            }
             _ => None,
         }
     }
@@ -418,9 +416,9 @@ impl<P: RecordProcessor> Run<P> {
             Checkpoint::Latest => lease
                 .started_at()
                 .map_or(ReadFrom::Latest, ReadFrom::AtTimestamp),
-            Checkpoint::AtTimestamp => match self.parts.config.initial_position {
+            Checkpoint::AtTimestamp => match self.parts.config.options.initial_position {
                 InitialPosition::AtTimestamp(time) => ReadFrom::AtTimestamp(time),
-                // The row does not hold the time, and this worker was not told it: rather all
+                // The row does not hold the time, and this worker is not set to it: rather all
                 // records than too few.
                 InitialPosition::TrimHorizon | InitialPosition::Latest => ReadFrom::TrimHorizon,
             },

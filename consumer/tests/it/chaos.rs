@@ -10,7 +10,7 @@ use shardwise_client::transport::TransportFault;
 use shardwise_env::Env;
 use shardwise_types::{HashKey, ShardId};
 
-use crate::scribe::{Checkpoints, Habits, Trouble, What};
+use crate::journal::{Checkpoints, Habits, Trouble, What};
 use crate::support::{Host, Started, TestResult, World, seconds};
 
 const SEEDS: u64 = 12;
@@ -216,7 +216,7 @@ impl Chaos {
             };
             for parent in shard.parents().map(number) {
                 let again = entries[began..].iter().find(|entry| {
-                    // A frozen host may finish the batch in its hands; nobody may start one.
+                    // A frozen host may finish the batch in its hands; no host may start one.
                     entry.shard == parent && matches!(entry.what, What::Started(_))
                 });
                 assert!(

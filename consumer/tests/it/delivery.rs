@@ -9,7 +9,7 @@ use shardwise_mock::Operation;
 use shardwise_producer::{Producer, Record};
 use shardwise_types::{HashKey, HashKeyRange, PartitionKey};
 
-use crate::scribe::{Checkpoints, Habits, What};
+use crate::journal::{Checkpoints, Habits, What};
 use crate::support::{TestResult, World, seconds};
 
 #[tokio::test(start_paused = true)]
@@ -278,8 +278,7 @@ async fn latest_begins_with_what_comes_after_the_start() -> TestResult {
 
 /// The KCL would begin at the tip again and lose what came between.
 #[tokio::test(start_paused = true)]
-async fn latest_is_durable_a_worker_that_dies_before_its_first_checkpoint_loses_nothing()
--> TestResult {
+async fn latest_is_durable_across_a_death_before_the_first_checkpoint() -> TestResult {
     let world = World::new(1);
     world.sleep(seconds(10.0)).await;
     let host = world.host("a");
@@ -289,7 +288,7 @@ async fn latest_is_durable_a_worker_that_dies_before_its_first_checkpoint_loses_
     let all = world.put_numbered("r", 3).await;
     world.until_processed(&all).await;
     host.node.kill();
-    let later = world.put_numbered("while-nobody-reads-", 3).await;
+    let later = world.put_numbered("between-two-workers-", 3).await;
     let heir = world.host("b");
     let builder = heir.builder().initial_position(InitialPosition::Latest);
     let worker = heir.start_with(builder, Habits::default());

@@ -7,7 +7,7 @@ use shardwise_client::transport::TransportFault;
 use shardwise_consumer::{CheckpointErrorKind, LeaseEnd, LeaseEventKind, WorkerErrorKind};
 use shardwise_env::Instant;
 
-use crate::scribe::{Checkpoints, Habits, Trouble, What};
+use crate::journal::{Checkpoints, Habits, Trouble, What};
 use crate::support::{Started, TestResult, World, seconds};
 
 /// Waits until the workers hold all shards among them, evenly.
@@ -71,8 +71,7 @@ async fn a_fresh_worker_reads_its_first_record_within_five_seconds() -> TestResu
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_workers_shards_are_taken_within_one_and_a_half_failovers_and_two_seconds()
--> TestResult {
+async fn a_killed_workers_shards_are_taken_within_one_and_a_half_failovers() -> TestResult {
     let mut worst = seconds(0.0);
     for round in 0..8 {
         let world = World::new(4);
@@ -105,7 +104,7 @@ async fn leases_are_released_on_a_clean_shutdown_and_taken_within_two_seconds() 
         let begin = world.now();
         worker_a.stop().await?;
         let said_goodbye =
-            |entry: &crate::scribe::Entry| entry.host == "a" && entry.what == What::ShuttingDown;
+            |entry: &crate::journal::Entry| entry.host == "a" && entry.what == What::ShuttingDown;
         assert_eq!(world.journal.count(said_goodbye), 2);
         let rows = world.leases().await;
         for shard in &released {
@@ -143,7 +142,7 @@ async fn at_a_clean_shutdown_nothing_comes_twice() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frozen_worker_gets_no_checkpoint_accepted_after_its_lease_has_expired() -> TestResult {
+async fn a_frozen_worker_gets_no_checkpoint_accepted_after_its_lease_expired() -> TestResult {
     let world = World::new(1);
     let frozen = world.host("frozen");
     let habits = Habits::slow(seconds(2.0));
@@ -170,7 +169,7 @@ async fn a_frozen_worker_gets_no_checkpoint_accepted_after_its_lease_has_expired
         })
         .await;
     world.sleep(seconds(30.0)).await;
-    let accepted = |entry: &crate::scribe::Entry| {
+    let accepted = |entry: &crate::journal::Entry| {
         entry.host == "frozen" && entry.at >= thawed && matches!(entry.what, What::Checkpointed(_))
     };
     assert_eq!(world.journal.count(accepted), 0);
@@ -187,7 +186,7 @@ async fn a_frozen_worker_gets_no_checkpoint_accepted_after_its_lease_has_expired
     Ok(())
 }
 
-/// Validity: nobody took the lease, but it could have been taken.
+/// Validity: the lease was not taken, but could have been.
 #[tokio::test(start_paused = true)]
 async fn an_expired_lease_delivers_nothing_until_a_renewal_has_proven_it() -> TestResult {
     let world = World::new(1);
@@ -215,7 +214,7 @@ async fn an_expired_lease_delivers_nothing_until_a_renewal_has_proven_it() -> Te
     assert_eq!(
         worker.stats.snapshot().leases_lost,
         0,
-        "nobody took it meanwhile"
+        "it was not taken meanwhile"
     );
     worker.stop().await?;
     Ok(())
@@ -290,7 +289,7 @@ async fn a_second_process_with_the_same_worker_id_ends_with_an_error() -> TestRe
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_was_frozen_and_replaced_under_its_own_id_ends_with_an_error() -> TestResult {
+async fn a_worker_frozen_and_replaced_under_its_own_id_ends_with_an_error() -> TestResult {
     let world = World::new(1);
     let (old, new) = (world.host("old"), world.host("new"));
     let old_worker = old.start_with(old.named("twin"), Habits::default());

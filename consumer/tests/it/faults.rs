@@ -15,7 +15,7 @@ use shardwise_consumer::{
 };
 use shardwise_mock::Operation;
 
-use crate::scribe::{Habits, What};
+use crate::journal::{Habits, What};
 use crate::support::{Host, TestResult, World, seconds};
 
 const FAULTS: [TransportFault; 8] = [
@@ -223,7 +223,7 @@ async fn resource_not_found_is_not_the_end_of_a_shard() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_stream_ends_the_worker_and_leaves_the_checkpoints_as_they_were() -> TestResult {
+async fn a_deleted_stream_ends_the_worker_and_leaves_the_checkpoints() -> TestResult {
     let world = World::new(2);
     let host = world.host("a");
     let worker = host.start();
@@ -242,7 +242,7 @@ async fn a_deleted_stream_ends_the_worker_and_leaves_the_checkpoints_as_they_wer
     Ok(())
 }
 
-/// Leaves the first shard out of the listing while it is told to: another name stands for it.
+/// Leaves the first shard out of the listing while it is switched on: another name stands for it.
 #[derive(Debug)]
 struct Forget<T> {
     inner: T,
@@ -277,7 +277,7 @@ impl<T: Transport> Transport for Forget<T> {
     }
 }
 
-/// A stream whose first shard the service has forgotten, by its own account, until it is told to
+/// A stream whose first shard the service has forgotten, by its own account, until it is switched
 /// remember.
 struct Amnesia {
     world: World,
@@ -327,7 +327,10 @@ async fn a_shard_that_is_missing_from_some_listings_has_not_ended() -> TestResul
     world.sleep(seconds(40.0)).await;
     assert_eq!(world.journal.count(|entry| entry.what == What::Ended), 0);
     assert_ne!(world.leases().await[&0]["checkpoint"], "SHARD_END");
-    assert!(worker.holds().contains(&0), "nobody else would do better");
+    assert!(
+        worker.holds().contains(&0),
+        "no other worker would do better"
+    );
     amnesia.remember();
     let second = world.put_numbered("second-", 2).await;
     world.until_processed(&second).await;
@@ -404,7 +407,7 @@ async fn a_lease_that_could_not_be_released_is_not_reported_as_released() -> Tes
 
 /// Asks for a checkpoint after the end of its shard was asked for in vain.
 struct Hesitant {
-    inner: crate::scribe::Scribe,
+    inner: crate::journal::Journaling,
     faults: shardwise_client::transport::Faults,
     last: Option<(Checkpointer, Position)>,
 }
@@ -432,7 +435,7 @@ async fn a_checkpoint_after_an_end_without_an_answer_writes_the_end() -> TestRes
     let world = World::new(1);
     let host = world.host("a");
     let (journal, faults) = (world.journal.clone(), host.faults.clone());
-    let habits = Habits::checkpoints(crate::scribe::Checkpoints::Never);
+    let habits = Habits::checkpoints(crate::journal::Checkpoints::Never);
     let worker = host.builder().build(move |shard| Hesitant {
         inner: journal.processor("a", shard, &habits),
         faults: faults.clone(),

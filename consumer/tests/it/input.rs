@@ -6,10 +6,12 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
     ScalarAttributeType,
 };
-use shardwise_consumer::{MIN_FAILOVER, MemoryLeaseStore, WorkerBuilder, WorkerErrorKind};
+use shardwise_consumer::{
+    ConfigErrorKind, MIN_FAILOVER, MemoryLeaseStore, Worker, WorkerBuilder, WorkerErrorKind,
+};
 use shardwise_mock::Operation;
 
-use crate::scribe::Habits;
+use crate::journal::Habits;
 use crate::support::{APPLICATION, TestResult, World, seconds};
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +114,7 @@ async fn a_row_that_cannot_be_understood_stops_its_shard_only() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wrong_setting_is_an_error_before_any_call() {
+async fn a_wrong_setting_or_name_is_an_error_before_any_call() {
     let world = World::new(1);
     let host = world.host("a");
     let wrong: [fn(WorkerBuilder) -> WorkerBuilder; 6] = [
@@ -128,7 +130,26 @@ async fn a_wrong_setting_is_an_error_before_any_call() {
         let error = wrong(host.builder())
             .build(move |shard| journal.processor("a", shard, &Habits::default()))
             .unwrap_err();
-        assert_eq!(error.kind(), WorkerErrorKind::InvalidConfig, "{error}");
+        assert_eq!(error.kind(), ConfigErrorKind::InvalidSetting, "{error}");
+    }
+    let ready = || {
+        Worker::builder(&host.aws)
+            .application("billing")
+            .stream("orders")
+    };
+    let wrong = [
+        Worker::builder(&host.aws).application("billing"),
+        Worker::builder(&host.aws).stream("orders"),
+        ready().application("no/table"),
+        ready().stream("no stream"),
+        ready().worker_id(""),
+    ];
+    for wrong in wrong {
+        let journal = world.journal.clone();
+        let error = wrong
+            .build(move |shard| journal.processor("a", shard, &Habits::default()))
+            .unwrap_err();
+        assert_eq!(error.kind(), ConfigErrorKind::InvalidName, "{error}");
     }
     assert_eq!(world.mock.calls(Operation::DescribeStreamSummary), 0);
 }

@@ -9,12 +9,14 @@
     reason = "tests: a panic is a failure, and measured times are printed"
 )]
 
+mod applications;
 mod chaos;
 mod delivery;
 mod failover;
 mod faults;
 mod input;
+mod journal;
+mod logs;
+mod processor_failures;
 mod reshard;
-mod scribe;
 mod support;
-mod trouble;

@@ -6,7 +6,7 @@ use shardwise_client::transport::TransportFault;
 use shardwise_consumer::{DEFAULT_PROCESSOR_ATTEMPTS, LeaseEnd, LeaseEventKind, ShardState};
 use shardwise_types::{HashKey, ShardId};
 
-use crate::scribe::{Entry, Habits, What};
+use crate::journal::{Entry, Habits, What};
 use crate::support::{Host, Started, TestResult, World, seconds};
 
 /// No record of a child before each of its parents was ended, and the order of each key kept.
@@ -91,8 +91,7 @@ async fn with_a_slow_worker(world: &World, takes: f64) -> (Host, Started, Starte
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_child_of_a_merge_starts_within_a_second_of_the_parent_that_another_worker_reads()
--> TestResult {
+async fn a_merged_child_starts_within_a_second_of_a_parent_at_another_worker() -> TestResult {
     // The other worker ends at any moment between two looks of the child's owner.
     for slow_for in [15.0, 15.3, 15.6, 15.9, 16.2] {
         let world = World::new(2);
@@ -160,7 +159,7 @@ async fn the_loss_of_a_parent_is_not_its_end() -> TestResult {
 }
 
 /// Splits one of the shards 0 and 1, and merges its nearer half with the other, which is given: that one
-/// comes to its end, and its child's other parent has no lease while nobody ends the one that was split.
+/// comes to its end, and its child's other parent has no lease while the one that was split is not ended.
 async fn merge_with_a_half_of(world: &World, late: u32) -> u32 {
     world.split(late).await; // 2 3
     if late == 1 {
@@ -196,8 +195,7 @@ fn events_of(worker: &Started, shard: u32) -> Vec<LeaseEventKind> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shards_end_waits_for_the_lease_of_its_childs_other_parent_and_blames_no_processor()
--> TestResult {
+async fn a_shards_end_waits_for_the_other_parents_lease_and_blames_no_processor() -> TestResult {
     let world = World::new(2);
     let (fast, fast_worker, late_worker, waiting) = with_a_late_worker(&world, 400.0).await;
     // A table that fails now and then uses up no attempts either.
@@ -272,8 +270,7 @@ async fn a_parent_whose_lease_is_missing_gets_it_as_soon_as_the_other_ends() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_worker_does_not_keep_for_ever_the_place_that_the_other_parent_needs() -> TestResult
-{
+async fn a_full_worker_gives_up_the_place_that_the_other_parent_needs() -> TestResult {
     let world = World::new(2);
     let host = world.host("a");
     let all = world.put_numbered("r", 20).await;
@@ -408,8 +405,7 @@ async fn a_worker_that_dies_between_the_children_and_the_end_loses_nothing() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_was_resharded_before_the_first_start_is_read_from_its_beginning()
--> TestResult {
+async fn a_stream_resharded_before_the_first_start_is_read_from_its_beginning() -> TestResult {
     let world = World::new(1);
     let before = world.put_numbered("before-", 5).await;
     world.sleep(seconds(60.0)).await;

@@ -9,13 +9,13 @@ use bytes::Bytes;
 use shardwise_aggregation_proto::{Aggregator, UserRecord};
 use shardwise_client::transport::{Faults, Faulty, InProcess};
 use shardwise_client::{Aws, Kinesis, PutRecordsEntry, ShardFilter};
-use shardwise_consumer::{RecordProcessor, Stats, Worker, WorkerBuilder, WorkerError};
+use shardwise_consumer::{RecordProcessor, StatsHandle, Worker, WorkerBuilder, WorkerError};
 use shardwise_env::{Env, Instant, Node, Simulation, Task};
 use shardwise_mock::{Mock, MockService};
-use shardwise_types::{HashKey, Shard, ShardId, StreamName, WorkerId};
+use shardwise_types::{HashKey, Shard, ShardId, StreamName};
 use tokio::sync::watch;
 
-use crate::scribe::{Habits, Journal};
+use crate::journal::{Habits, Journal};
 
 pub(crate) type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -311,13 +311,10 @@ impl Host {
     }
 
     pub(crate) fn named(&self, worker_id: &str) -> WorkerBuilder {
-        let worker_id: WorkerId = worker_id.parse().unwrap();
-        Worker::builder(
-            &self.aws,
-            APPLICATION.parse().unwrap(),
-            STREAM.parse().unwrap(),
-        )
-        .worker_id(worker_id)
+        Worker::builder(&self.aws)
+            .application(APPLICATION)
+            .stream(STREAM)
+            .worker_id(worker_id)
     }
 
     /// Starts a worker with the usual processors.
@@ -351,7 +348,7 @@ impl Host {
 pub(crate) struct Started {
     stop: watch::Sender<bool>,
     pub(crate) task: Task<Result<(), WorkerError>>,
-    pub(crate) stats: Stats,
+    pub(crate) stats: StatsHandle,
 }
 
 impl Started {

@@ -213,8 +213,10 @@ impl World {
         };
         let (oracle, env) = (self.oracle().clone(), node.env());
         let names = (node.name().to_owned(), id.to_string());
-        let mut builder = Worker::builder(&aws, self.application.clone(), self.stream.clone())
-            .worker_id(id.clone())
+        let mut builder = Worker::builder(&aws)
+            .application(&self.application)
+            .stream(&self.stream)
+            .worker_id(&id)
             .initial_position(position);
         let observed = self.leases.is_none();
         if let Some(leases) = &self.leases {

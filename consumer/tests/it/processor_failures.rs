@@ -8,7 +8,7 @@ use shardwise_consumer::{
     RecordProcessor,
 };
 
-use crate::scribe::{Habits, Trouble, What};
+use crate::journal::{Habits, Trouble, What};
 use crate::support::{TestResult, World, seconds};
 
 fn holds(batch: &Batch, data: &str) -> bool {
@@ -75,8 +75,7 @@ async fn a_batch_says_which_attempt_it_is() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_processor_that_keeps_failing_releases_the_lease_and_another_worker_goes_on() -> TestResult
-{
+async fn a_processor_that_keeps_failing_makes_room_for_another_worker() -> TestResult {
     let world = World::new(1);
     let bad = world.host("bad");
     let (habits, calls) = trouble_at("r1", u32::MAX, Trouble::Fail);
@@ -166,13 +165,12 @@ async fn a_panic_is_caught_and_a_new_processor_goes_on_from_the_checkpoint() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poison_record_that_panics_is_given_up_though_the_batches_before_it_succeed() -> TestResult
-{
+async fn a_poison_record_is_given_up_though_the_batches_before_it_succeed() -> TestResult {
     let world = World::new(1);
     world.put_numbered("r", 9).await;
     let host = world.host("a");
     let (mut habits, calls) = trouble_at("r6", u32::MAX, Trouble::Panic);
-    habits.checkpoints = crate::scribe::Checkpoints::Never;
+    habits.checkpoints = crate::journal::Checkpoints::Never;
     let worker = host.start_with(host.builder().max_records(2), habits);
     world
         .until("given up", || worker.stats.snapshot().shards_given_up == 1)
@@ -186,7 +184,7 @@ async fn a_poison_record_that_panics_is_given_up_though_the_batches_before_it_su
 struct Clumsy {
     started: Arc<AtomicU32>,
     ended: Arc<AtomicU32>,
-    inner: crate::scribe::Scribe,
+    inner: crate::journal::Journaling,
 }
 
 impl RecordProcessor for Clumsy {
@@ -222,8 +220,7 @@ impl RecordProcessor for Clumsy {
 }
 
 #[tokio::test(start_paused = true)]
-async fn start_and_end_are_repeated_and_a_failing_goodbye_releases_the_lease_all_the_same()
--> TestResult {
+async fn start_and_end_are_repeated_and_a_failing_goodbye_releases_the_lease() -> TestResult {
     let world = World::new(1);
     let host = world.host("a");
     let counts = [Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0))];
@@ -283,7 +280,7 @@ async fn an_outage_of_the_lease_table_does_not_use_up_the_attempts() -> TestResu
 /// Ends its shard, and goes wrong before it can say so.
 struct Afterthought {
     panics: bool,
-    inner: crate::scribe::Scribe,
+    inner: crate::journal::Journaling,
 }
 
 impl RecordProcessor for Afterthought {
@@ -296,13 +293,13 @@ impl RecordProcessor for Afterthought {
         end: shardwise_consumer::ShardEnd,
     ) -> Result<shardwise_consumer::EndAcked, BoxError> {
         self.inner.shard_ended(end).await?;
-        assert!(!self.panics, "as told by the test");
-        Err("as told by the test".into())
+        assert!(!self.panics, "as the test asks");
+        Err("as the test asks".into())
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_processor_that_fails_after_the_end_is_checkpointed_has_ended_its_shard() -> TestResult {
+async fn a_processor_that_fails_after_the_checkpointed_end_has_ended_its_shard() -> TestResult {
     for panics in [true, false] {
         let world = World::new(1);
         let host = world.host("a");
@@ -333,7 +330,7 @@ async fn a_processor_that_fails_after_the_end_is_checkpointed_has_ended_its_shar
 /// Panics at the end of its shard.
 struct Endless {
     ended: Arc<AtomicU32>,
-    inner: crate::scribe::Scribe,
+    inner: crate::journal::Journaling,
 }
 
 impl RecordProcessor for Endless {
@@ -346,18 +343,17 @@ impl RecordProcessor for Endless {
         _end: shardwise_consumer::ShardEnd,
     ) -> Result<shardwise_consumer::EndAcked, BoxError> {
         self.ended.fetch_add(1, Ordering::SeqCst);
-        panic!("as told by the test")
+        panic!("as the test asks")
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_processor_that_panics_at_the_end_is_given_up_though_the_records_before_it_succeed()
--> TestResult {
+async fn a_processor_that_panics_at_the_end_of_its_shard_is_given_up() -> TestResult {
     let world = World::new(1);
     let host = world.host("a");
     let ended = Arc::new(AtomicU32::new(0));
     let (journal, counted) = (world.journal.clone(), ended.clone());
-    let habits = Habits::checkpoints(crate::scribe::Checkpoints::Never);
+    let habits = Habits::checkpoints(crate::journal::Checkpoints::Never);
     let worker = host.builder().build(move |shard| Endless {
         ended: counted.clone(),
         inner: journal.processor("a", shard, &habits),
@@ -375,7 +371,7 @@ async fn a_processor_that_panics_at_the_end_is_given_up_though_the_records_befor
 
 /// Takes its time to say good-bye.
 struct SlowGoodbye {
-    inner: crate::scribe::Scribe,
+    inner: crate::journal::Journaling,
     takes: std::time::Duration,
     env: shardwise_env::Env,
 }
@@ -396,7 +392,7 @@ impl RecordProcessor for SlowGoodbye {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_called_after_the_goodbye_though_the_lease_is_lost_meanwhile() -> TestResult {
+async fn nothing_is_called_after_the_goodbye_though_the_lease_is_lost() -> TestResult {
     let world = World::new(1);
     let (host, other) = (world.host("a"), world.host("b"));
     let (journal, env) = (world.journal.clone(), host.node.env());

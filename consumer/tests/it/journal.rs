@@ -156,8 +156,8 @@ impl Journal {
             .map(|entry| entry.at)
     }
 
-    pub(crate) fn processor(&self, host: &str, shard: &ShardInfo, habits: &Habits) -> Scribe {
-        Scribe {
+    pub(crate) fn processor(&self, host: &str, shard: &ShardInfo, habits: &Habits) -> Journaling {
+        Journaling {
             journal: self.clone(),
             host: host.to_owned(),
             shard: shard.shard_id.number().unwrap(),
@@ -168,7 +168,7 @@ impl Journal {
 }
 
 /// A processor that writes everything down.
-pub(crate) struct Scribe {
+pub(crate) struct Journaling {
     journal: Journal,
     host: String,
     shard: u32,
@@ -176,7 +176,7 @@ pub(crate) struct Scribe {
     busy: Arc<AtomicBool>,
 }
 
-impl Scribe {
+impl Journaling {
     fn note(&self, what: What) {
         self.journal.entries.lock().unwrap().push(Entry {
             at: self.journal.env.now(),
@@ -192,10 +192,15 @@ impl Scribe {
         Busy(self.busy.clone())
     }
 
+    /// As `World::checkpoint` shows the table's.
+    fn text(at: &Position) -> String {
+        format!("{}/{}", at.sequence_number(), at.sub_sequence_number())
+    }
+
     async fn checkpoint(&self, checkpointer: &Checkpointer, at: &Position) -> Result<(), BoxError> {
         match checkpointer.checkpoint(at).await {
             Ok(()) => {
-                self.note(What::Checkpointed(at.to_string()));
+                self.note(What::Checkpointed(Self::text(at)));
                 Ok(())
             }
             Err(error) => {
@@ -214,10 +219,10 @@ impl Drop for Busy {
     }
 }
 
-impl RecordProcessor for Scribe {
+impl RecordProcessor for Journaling {
     async fn started(&mut self, from: Option<&Position>) -> Result<(), BoxError> {
         let _busy = self.enter();
-        self.note(What::Started(from.map(ToString::to_string)));
+        self.note(What::Started(from.map(Self::text)));
         Ok(())
     }
 
@@ -233,8 +238,8 @@ impl RecordProcessor for Scribe {
             .map_or(Trouble::None, |trouble| trouble(&batch))
         {
             Trouble::None => {}
-            Trouble::Fail => return Err("as told by the test".into()),
-            Trouble::Panic => panic!("as told by the test"),
+            Trouble::Fail => return Err("as the test asks".into()),
+            Trouble::Panic => panic!("as the test asks"),
             Trouble::Hang => std::future::pending().await,
         }
         for record in &batch {

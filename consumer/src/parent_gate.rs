@@ -3,7 +3,7 @@
 //! A parent is done once its lease is at its end, and stays so. Most of them are found by looks at
 //! the table, or end at this very worker. Reads are for the rest: for a parent without a row, which an
 //! old look may just not show, and for one that another worker reads, so that its child does not wait
-//! for the next look. Parents are asked about, not children: those of a split share the answer.
+//! for the next look. ParentGate are asked about, not children: those of a split share the answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -24,20 +24,20 @@ pub(crate) const READS_AT_ONCE: usize = 16;
 
 /// Shards that wait, and what is known of their parents.
 #[derive(Debug, Default)]
-pub(crate) struct Parents {
+pub(crate) struct ParentGate {
     /// For each shard that waits its parents that are not known to be done.
     waiting: BTreeMap<ShardId, BTreeSet<ShardId>>,
     /// The same the other way round: for each such parent the shards that wait for it.
     awaited: BTreeMap<ShardId, BTreeSet<ShardId>>,
-    /// Parents to ask about as soon as there is room: nothing is known of them.
+    /// ParentGate to ask about as soon as there is room: nothing is known of them.
     urgent: BTreeSet<ShardId>,
-    /// Parents that are being asked about.
+    /// ParentGate that are being asked about.
     asking: BTreeSet<ShardId>,
     /// Where the last round ended.
     last: Option<ShardId>,
 }
 
-impl Parents {
+impl ParentGate {
     /// A shard waits from now on.
     pub(crate) fn wait<'a>(
         &mut self,
@@ -178,8 +178,8 @@ mod tests {
     }
 
     /// Two children of each of so many parents, numbered from 1000.
-    fn split(parents: u32) -> Parents {
-        let mut all = Parents::default();
+    fn split(parents: u32) -> ParentGate {
+        let mut all = ParentGate::default();
         for parent in 0..parents {
             all.wait(&id(1000 + 2 * parent), [&id(parent)]);
             all.wait(&id(1001 + 2 * parent), [&id(parent)]);

@@ -9,14 +9,15 @@ use shardwise_aggregation_proto::{Aggregate, Decoded, decode};
 use shardwise_client::Record;
 use shardwise_types::{HashKeyRange, SequenceNumber, ShardId};
 
-use crate::record::{ConsumedRecord, Position, RecordForm};
+use crate::position::Position;
+use crate::record::{ConsumedRecord, RecordForm};
 
 /// The records of one answer on their way to the processor.
 ///
 /// Unpacked one Kinesis record at a time: ten megabytes of small members would otherwise take
 /// hundreds in memory.
 #[derive(Debug)]
-pub(crate) struct Expansion {
+pub(crate) struct Deaggregator {
     shard_id: ShardId,
     packed: std::vec::IntoIter<Record>,
     unpacked: VecDeque<ConsumedRecord>,
@@ -36,7 +37,7 @@ pub(crate) struct Counts {
     pub(crate) corrupt: u64,
 }
 
-impl Expansion {
+impl Deaggregator {
     /// `after`: what was checkpointed. `range`: the shard's hash keys; no filter without it.
     pub(crate) fn new(
         shard_id: ShardId,
@@ -75,32 +76,23 @@ impl Expansion {
     fn unpack(&mut self, record: Record) {
         // A whole Kinesis record before the checkpoint needs no decoding.
         if let Some(after) = &self.after {
-            if record.sequence_number < after.sequence_number {
+            if record.sequence_number < *after.sequence_number() {
                 return;
             }
-            if record.sequence_number > after.sequence_number {
+            if record.sequence_number > *after.sequence_number() {
                 self.after = None;
             }
         }
-        let mut outer = ConsumedRecord {
-            sequence_number: record.sequence_number,
-            sub_sequence_number: 0,
-            partition_key: record.partition_key,
-            explicit_hash_key: None,
-            data: record.data.clone(),
-            approximate_arrival: record.approximate_arrival_timestamp,
-            form: RecordForm::Plain,
-            shard_id: self.shard_id.clone(),
-        };
+        let mut outer =
+            ConsumedRecord::new(&self.shard_id, record.sequence_number, record.data.clone());
+        outer.partition_key = record.partition_key;
+        outer.approximate_arrival = record.approximate_arrival_timestamp;
         match decode(record.data) {
             Decoded::Aggregated(aggregate) => self.unpack_aggregate(&outer, &aggregate),
             Decoded::Plain { .. } => self.keep(outer),
             Decoded::Corrupt { error, .. } => {
-                tracing::error!(
-                    sequence_number = %outer.sequence_number,
-                    error = %error,
-                    "corrupt aggregate, delivered whole"
-                );
+                let sequence_number = &outer.sequence_number;
+                tracing::error!(%sequence_number, "an aggregate is delivered whole: {error}");
                 outer.form = RecordForm::CorruptAggregate;
                 self.counts.corrupt += 1;
                 self.keep(outer);
@@ -139,8 +131,8 @@ impl Expansion {
 
     fn is_done(&self, sequence_number: &SequenceNumber, sub_sequence_number: u64) -> bool {
         self.after.as_ref().is_some_and(|after| {
-            *sequence_number == after.sequence_number
-                && sub_sequence_number <= after.sub_sequence_number
+            sequence_number == after.sequence_number()
+                && sub_sequence_number <= after.sub_sequence_number()
         })
     }
 }
@@ -188,12 +180,12 @@ mod tests {
         range: Option<HashKeyRange>,
         max: usize,
     ) -> (Vec<ConsumedRecord>, Counts) {
-        let mut expansion = Expansion::new(ShardId::from_number(0), records, after, range);
+        let mut deaggregator = Deaggregator::new(ShardId::from_number(0), records, after, range);
         let mut all = Vec::new();
         loop {
-            let batch = expansion.next_batch(max);
+            let batch = deaggregator.next_batch(max);
             if batch.is_empty() {
-                return (all, expansion.take_counts());
+                return (all, deaggregator.take_counts());
             }
             assert!(batch.len() <= max);
             all.extend(batch);
@@ -273,11 +265,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_of_an_aggregate_without_a_place_means_its_first_member() {
-        let first = Position {
-            sequence_number: "100".parse().unwrap(),
-            sub_sequence_number: 0,
-            shard_id: ShardId::from_number(0),
-        };
+        let first = Position::new(ShardId::from_number(0), "100".parse().unwrap(), 0);
         let (rest, _) = expand(records(&[3]), Some(first), None, 10);
         assert_eq!(data(&rest), ["0.1", "0.2"]);
     }
@@ -285,11 +273,7 @@ mod tests {
     #[test]
     fn what_was_processed_is_not_counted_as_filtered_again() {
         let nowhere = HashKeyRange::new(HashKey::MIN, HashKey::MIN).unwrap();
-        let last = Position {
-            sequence_number: "100".parse().unwrap(),
-            sub_sequence_number: 1,
-            shard_id: ShardId::from_number(0),
-        };
+        let last = Position::new(ShardId::from_number(0), "100".parse().unwrap(), 1);
         let (rest, counts) = expand(records(&[3]), Some(last), Some(nowhere), 10);
         assert!(rest.is_empty());
         assert_eq!(counts.filtered, 1);

@@ -1,21 +1,25 @@
 //! The worker: what an application builds and runs.
 
+mod builder;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use shardwise_client::Aws;
 use shardwise_client::retry::RetryPolicy;
-use shardwise_types::{ApplicationName, StreamName, WorkerId};
+use shardwise_types::{WorkerId, with_causes};
+use tracing::Instrument as _;
 
-use crate::config::{Config, StoreChoice, WorkerBuilder};
+pub use self::builder::WorkerBuilder;
+use crate::config::{Config, StoreChoice};
 use crate::coordinator::Coordinator;
 use crate::error::{WorkerError, WorkerErrorKind};
 use crate::leases::{DynamoDbStore, LeaseStore, LeaseTable, Me, MissingTable};
 use crate::processor::RecordProcessor;
 use crate::shard::calls::Factory;
-use crate::stats::Stats;
-use crate::stream::is_gone;
+use crate::stats::StatsHandle;
+use crate::stream_check::is_gone;
 
 /// One worker of an application: takes its share of a stream's shards and runs a processor for each.
 ///
@@ -26,19 +30,20 @@ pub struct Worker<P> {
     config: Arc<Config>,
     store: StoreChoice,
     factory: Factory<P>,
-    stats: Stats,
+    stats: StatsHandle,
 }
 
 impl Worker<()> {
-    /// Settings for a worker of this application on this stream.
-    pub fn builder(aws: &Aws, application: ApplicationName, stream: StreamName) -> WorkerBuilder {
-        WorkerBuilder::new(aws, application, stream)
+    /// A worker to set up: it needs an [`application`](WorkerBuilder::application) and a
+    /// [`stream`](WorkerBuilder::stream).
+    pub fn builder(aws: &Aws) -> WorkerBuilder {
+        WorkerBuilder::new(aws)
     }
 }
 
 impl<P: RecordProcessor> Worker<P> {
     pub(crate) fn new(aws: Aws, config: Config, store: StoreChoice, factory: Factory<P>) -> Self {
-        let stats = Stats::new(aws.env().clone());
+        let stats = StatsHandle::new(aws.env().clone());
         Self {
             aws,
             config: Arc::new(config),
@@ -56,7 +61,7 @@ impl<P: RecordProcessor> Worker<P> {
 
     /// The worker's counters, to be looked at while it runs.
     #[must_use]
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> StatsHandle {
         self.stats.clone()
     }
 
@@ -78,6 +83,18 @@ impl<P: RecordProcessor> Worker<P> {
     /// included. Nothing is lost: the leases expire, and other workers go on from the last
     /// checkpoints.
     pub async fn run_until<F: Future + Send>(self, until: F) -> Result<(), WorkerError> {
+        let config = &self.config;
+        // Of the highest level, so that a line of any level has these fields.
+        let span = tracing::error_span!(
+            "worker",
+            application = %config.application,
+            stream = %config.stream,
+            worker_id = %config.worker_id,
+        );
+        self.work(until).instrument(span).await
+    }
+
+    async fn work<F: Future + Send>(self, until: F) -> Result<(), WorkerError> {
         let until = async move {
             until.await;
         };
@@ -93,29 +110,24 @@ impl<P: RecordProcessor> Worker<P> {
         let config = self.config.clone();
         let mut coordinator =
             Coordinator::new(kinesis, self.config, table, self.factory, self.stats);
-        tracing::info!(
-            stream = %config.stream,
-            application = %config.application,
-            lease_owner = %config.worker_id,
-            "the worker runs"
-        );
+        tracing::info!("the worker runs");
         let result = tokio::select! {
             biased;
             () = &mut until => Ok(()),
             error = coordinator.run() => Err(error),
         };
         if let Err(error) = &result {
-            tracing::error!(stream = %config.stream, %error, "the worker cannot go on");
+            tracing::error!("the worker cannot go on: {error}");
         }
         let busy = coordinator.stop().await;
         if !busy.is_empty() {
             let names: Vec<_> = busy.iter().map(ToString::to_string).collect();
             let message = format!(
                 "still busy after the grace of {:?}, and dropped: {}",
-                config.shutdown_grace,
+                config.options.shutdown_grace,
                 names.join(", ")
             );
-            tracing::error!(stream = %config.stream, shards = names.join(", "), "busy at the end");
+            tracing::error!("processors are dropped: {message}");
             return result.and(Err(WorkerError::new(WorkerErrorKind::GraceEnded, message)));
         }
         result
@@ -129,11 +141,11 @@ impl<P: RecordProcessor> Worker<P> {
             StoreChoice::DynamoDb { .. } => Arc::new(DynamoDbStore::new(
                 &self.aws,
                 &config.application,
-                config.failover,
+                config.options.failover,
             )),
             StoreChoice::Memory(store) => Arc::new(store.clone()),
         };
-        LeaseTable::new(store, me, env, config.failover)
+        LeaseTable::new(store, me, env, config.options.failover)
     }
 
     /// Makes sure that there is a stream and a table.
@@ -158,7 +170,7 @@ impl<P: RecordProcessor> Worker<P> {
                     WorkerError::new(WorkerErrorKind::LeaseTable, message).with_source(error)
                 );
             }
-            tracing::warn!(%error, "the lease table is not ready");
+            tracing::warn!("the lease table is not ready: {}", with_causes(&error));
             env.sleep(waits.next_delay().max(MIN_TABLE_WAIT)).await;
         }
     }
@@ -174,7 +186,12 @@ impl<P: RecordProcessor> Worker<P> {
             )),
             // The listing of shards will tell, and needs another permission.
             Err(error) => {
-                tracing::warn!(%stream, %error, "could not describe the stream");
+                let operation = error.operation();
+                tracing::warn!(
+                    operation,
+                    "could not describe the stream: {}",
+                    with_causes(&error)
+                );
                 Ok(())
             }
         }
