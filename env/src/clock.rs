@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::manual::Timers;
+use crate::timers::Timers;
 
 /// The finest step of tokio's timers.
 const TICK: Duration = Duration::from_millis(1);
@@ -80,7 +80,7 @@ impl Clock {
                 let mut wake = clock.global(deadline);
                 tokio_sleep_until(wake).await;
                 // The conversion rounds: a caller that finds its deadline not yet reached would
-                // sleep again for no time at all, for ever, on a clock that only moves in sleep.
+                // sleep again for no time at all, without end, on a clock that only moves in sleep.
                 while clock.local(tokio_now()) < deadline {
                     wake += TICK;
                     tokio_sleep_until(wake).await;

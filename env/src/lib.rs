@@ -36,6 +36,7 @@ mod lock;
 mod manual;
 mod simulation;
 mod task;
+mod timers;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -62,7 +63,7 @@ struct Inner {
     clock: Clock,
     rng: Mutex<SmallRng>,
     /// What a simulated node needs to be frozen and killed; absent in production.
-    fate: Option<Arc<simulation::Fate>>,
+    tasks: Option<Arc<simulation::NodeTasks>>,
 }
 
 /// The time given to [`Env::timeout`] ran out.
@@ -113,15 +114,15 @@ impl Env {
         Self(Arc::new(Inner {
             clock,
             rng: Mutex::new(rng),
-            fate: None,
+            tasks: None,
         }))
     }
 
-    fn simulated(clock: Clock, seed: u64, fate: Arc<simulation::Fate>) -> Self {
+    fn simulated(clock: Clock, seed: u64, tasks: Arc<simulation::NodeTasks>) -> Self {
         Self(Arc::new(Inner {
             clock,
             rng: Mutex::new(SmallRng::seed_from_u64(seed)),
-            fate: Some(fate),
+            tasks: Some(tasks),
         }))
     }
 
@@ -137,13 +138,13 @@ impl Env {
         self.0.clock.wall_now()
     }
 
-    /// Sleeps for `duration` of this node's monotonic time; [`Duration::MAX`] is for ever, or thirty
+    /// Sleeps for `duration` of this node's monotonic time; [`Duration::MAX`] is thirty
     /// years.
     ///
     /// # Cancel safety
     /// Safe: nothing happens but the waiting.
     pub async fn sleep(&self, duration: Duration) {
-        self.sleep_until(self.now() + duration.min(FOR_EVER)).await;
+        self.sleep_until(self.now() + duration.min(LONGEST_SLEEP)).await;
     }
 
     /// Sleeps until this node's monotonic time has reached `deadline`.
@@ -179,7 +180,7 @@ impl Env {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        task::spawn(self.0.fate.clone(), future)
+        task::spawn(self.0.tasks.clone(), future)
     }
 
     /// 64 random bits.
@@ -188,7 +189,7 @@ impl Env {
         self.rng().next_u64()
     }
 
-    /// 128 random bits: enough for an id that nobody else draws.
+    /// 128 random bits: enough for an id that is drawn only once.
     #[must_use]
     pub fn random_u128(&self) -> u128 {
         let mut rng = self.rng();
@@ -218,7 +219,7 @@ impl Env {
 
 impl fmt::Debug for Env {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (&self.0.clock, &self.0.fate) {
+        f.write_str(match (&self.0.clock, &self.0.tasks) {
             (Clock::System, _) => "Env(system)",
             (Clock::Simulated(_), None) => "Env(scaled)",
             (Clock::Simulated(_), Some(_)) => "Env(simulated)",
@@ -228,7 +229,7 @@ impl fmt::Debug for Env {
 }
 
 /// Longer waits are cut down to this, which every clock here can add to its time.
-const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+const LONGEST_SLEEP: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {

@@ -1,16 +1,11 @@
 //! A clock that stands still until it is moved.
 
-use std::collections::BTreeMap;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-
-use tokio::time::Instant;
 
 use crate::Env;
 use crate::clock::Clock;
-use crate::lock::lock;
+use crate::timers::Timers;
 
 /// Moves the time of an [`Env`] that has a timer queue of its own.
 ///
@@ -43,7 +38,10 @@ impl ManualClock {
     /// A clock that stands at the present time, with the operating system's entropy.
     #[must_use]
     pub fn new() -> Self {
-        let timers = Arc::new(Timers::new(Clock::system().wall_now()));
+        let timers = Arc::new(Timers::new(
+            Clock::system().now(),
+            Clock::system().wall_now(),
+        ));
         let env = Env::with_clock(Clock::Manual(timers.clone()));
         Self { env, timers }
     }
@@ -52,7 +50,7 @@ impl ManualClock {
     /// moves give equal runs.
     #[must_use]
     pub fn at(wall: SystemTime, seed: u64) -> Self {
-        let timers = Arc::new(Timers::new(wall));
+        let timers = Arc::new(Timers::new(Clock::system().now(), wall));
         let env = Env::seeded(Clock::Manual(timers.clone()), seed);
         Self { env, timers }
     }
@@ -67,21 +65,13 @@ impl ManualClock {
     ///
     /// It is one jump: a task that sleeps again and again, once woken, finds all of it passed.
     pub fn advance(&self, time: Duration) {
-        let due = {
-            let mut state = self.timers.lock();
-            state.elapsed = state.elapsed.saturating_add(time);
-            let now = state.elapsed;
-            let later = state.sleepers.split_off(&(now, u64::MAX));
-            std::mem::replace(&mut state.sleepers, later)
-        };
-        // Without the lock: waking runs code of the runtime, and may drop a sleep.
-        due.into_values().for_each(Waker::wake);
+        self.timers.advance(time);
     }
 
     /// How many sleepers wait for this clock: a test that wants to wake a task first sees it sleep.
     #[must_use]
     pub fn sleepers(&self) -> usize {
-        self.timers.lock().sleepers.len()
+        self.timers.sleepers()
     }
 }
 
@@ -91,91 +81,10 @@ impl Default for ManualClock {
     }
 }
 
-/// Where the clock stands and who waits for it.
-#[derive(Debug)]
-pub(crate) struct Timers {
-    origin: Instant,
-    epoch: SystemTime,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Since `origin` and `epoch`.
-    elapsed: Duration,
-    next_id: u64,
-    /// By the time at which they are due, then in order of their coming.
-    sleepers: BTreeMap<(Duration, u64), Waker>,
-}
-
-impl Timers {
-    fn new(epoch: SystemTime) -> Self {
-        Self {
-            origin: Clock::system().now(),
-            epoch,
-            state: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn now(&self) -> Instant {
-        self.origin + self.lock().elapsed
-    }
-
-    pub(crate) fn wall_now(&self) -> SystemTime {
-        self.epoch + self.lock().elapsed
-    }
-
-    pub(crate) fn sleep_until(&self, deadline: Instant) -> Sleep<'_> {
-        Sleep {
-            timers: self,
-            due: deadline.saturating_duration_since(self.origin),
-            id: None,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
-}
-
-/// Ready once the clock has reached the time; gone from the queue when it is dropped.
-pub(crate) struct Sleep<'t> {
-    timers: &'t Timers,
-    due: Duration,
-    /// Its place in the queue, once it has one.
-    id: Option<u64>,
-}
-
-impl Future for Sleep<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let timers = self.timers;
-        let mut state = timers.lock();
-        if state.elapsed >= self.due {
-            return Poll::Ready(());
-        }
-        let id = self.id.unwrap_or(state.next_id);
-        if self.id.is_none() {
-            state.next_id += 1;
-            self.id = Some(id);
-        }
-        state.sleepers.insert((self.due, id), cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for Sleep<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.timers.lock().sleepers.remove(&(self.due, id));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
+    use std::sync::Mutex;
 
     use super::*;
     use crate::Elapsed;

@@ -66,18 +66,18 @@ impl Simulation {
     /// clocks run at `rate` (1.0 is true time; real hosts stay within 0.995 and 1.005).
     #[must_use]
     pub fn node(&self, name: &str, rate: f64) -> Node {
-        let fate = Arc::new(Fate::default());
+        let tasks = Arc::new(NodeTasks::default());
         let clock = Clock::Simulated(SimulatedClock {
             origin: self.origin,
             epoch: SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH_SECONDS),
             rate,
             wall_offset_ms: AtomicI64::new(0),
         });
-        let env = Env::simulated(clock, fold(self.seed, name), fate.clone());
+        let env = Env::simulated(clock, fold(self.seed, name), tasks.clone());
         Node {
             name: name.to_owned(),
             env,
-            fate,
+            tasks,
         }
     }
 }
@@ -91,11 +91,11 @@ fn fold(seed: u64, name: &str) -> u64 {
         })
 }
 
-/// One simulated host: what its processes see is [`Node::env`]; the rest is what befalls it.
+/// One simulated host: what its processes see is [`Node::env`]; the rest is what a test does to it.
 pub struct Node {
     name: String,
     env: Env,
-    fate: Arc<Fate>,
+    tasks: Arc<NodeTasks>,
 }
 
 impl Node {
@@ -114,13 +114,13 @@ impl Node {
     /// Stops the node as SIGSTOP or a long pause does: its tasks are not polled, its timers and
     /// the rest of the world go on.
     pub fn freeze(&self) {
-        self.fate.lock().frozen = true;
+        self.tasks.lock().frozen = true;
     }
 
     /// Lets a frozen node go on; every task that was due meanwhile runs.
     pub fn thaw(&self) {
         let held = {
-            let mut state = self.fate.lock();
+            let mut state = self.tasks.lock();
             state.frozen = false;
             std::mem::take(&mut state.held)
         };
@@ -130,7 +130,7 @@ impl Node {
     /// Ends every task of the node without warning, as `kill -9` does. What its tasks had handed
     /// to another node's tasks (a request on the network, say) lives on.
     pub fn kill(&self) {
-        let tasks = std::mem::take(&mut self.fate.lock().tasks);
+        let tasks = std::mem::take(&mut self.tasks.lock().tasks);
         tasks.into_values().for_each(|task| task.abort());
         self.thaw();
     }
@@ -151,9 +151,9 @@ impl fmt::Debug for Node {
     }
 }
 
-/// What can befall the tasks of a node.
+/// The tasks of a node, for freezing and killing them.
 #[derive(Default)]
-pub(crate) struct Fate {
+pub(crate) struct NodeTasks {
     next_id: AtomicU64,
     state: Mutex<State>,
 }
@@ -166,7 +166,7 @@ struct State {
     tasks: BTreeMap<u64, AbortHandle>,
 }
 
-impl Fate {
+impl NodeTasks {
     pub(crate) fn next_task_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(task.await, Err(crate::TaskError::Aborted));
         let after = node.env().spawn(async { 1 });
         assert_eq!(after.await, Ok(1), "the node can be started again");
-        assert!(node.fate.lock().tasks.is_empty());
+        assert!(node.tasks.lock().tasks.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

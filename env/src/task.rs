@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::task::JoinHandle;
 
-use crate::simulation::Fate;
+use crate::simulation::NodeTasks;
 
 /// A running task and its owner's handle. Awaiting it yields the output; dropping it aborts the
 /// task at its next await point.
@@ -75,23 +75,23 @@ fn panic_message(payload: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "no message".to_owned())
 }
 
-pub(crate) fn spawn<F>(fate: Option<Arc<Fate>>, future: F) -> Task<F::Output>
+pub(crate) fn spawn<F>(node: Option<Arc<NodeTasks>>, future: F) -> Task<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    match fate {
+    match node {
         None => Task(tokio_spawn(future)),
-        Some(fate) => {
-            let id = fate.next_task_id();
+        Some(node) => {
+            let id = node.next_task_id();
             let task = Task(tokio_spawn(OnNode {
                 future: Box::pin(future),
                 guard: Guard {
-                    fate: fate.clone(),
+                    node: node.clone(),
                     id,
                 },
             }));
-            fate.add_task(id, task.0.abort_handle());
+            node.add_task(id, task.0.abort_handle());
             task
         }
     }
@@ -105,13 +105,13 @@ struct OnNode<F> {
 }
 
 struct Guard {
-    fate: Arc<Fate>,
+    node: Arc<NodeTasks>,
     id: u64,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.fate.remove_task(self.id);
+        self.node.remove_task(self.id);
     }
 }
 
@@ -119,7 +119,7 @@ impl<F: Future> Future for OnNode<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        if self.guard.fate.hold_if_frozen(self.guard.id, cx.waker()) {
+        if self.guard.node.hold_if_frozen(self.guard.id, cx.waker()) {
             return Poll::Pending;
         }
         self.future.as_mut().poll(cx)

@@ -1,4 +1,4 @@
-//! An error and its causes in one line.
+//! What caused an error: in one line, and the innermost cause alone.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -30,4 +30,16 @@ pub fn with_causes(error: &dyn Error) -> String {
         source = cause.source();
     }
     line
+}
+
+/// The innermost source of an error; none if it has no source.
+///
+/// For errors whose outer layers say no more than that something below them failed.
+#[must_use]
+pub fn root_cause<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    let mut cause = error.source()?;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    Some(cause)
 }

@@ -45,7 +45,7 @@ impl PartitionKey {
         Self(format!("{:016x}{:016x}", bits[0], bits[1]).into())
     }
 
-    /// A key that somebody else wrote: taken as it is, whatever its length.
+    /// The key of a stored record: taken as it is, whatever its length.
     ///
     /// A reader must not lose a record over a rule that its writer broke. The bytes are shared.
     ///

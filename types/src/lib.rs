@@ -26,7 +26,7 @@ mod stream;
 mod text;
 
 pub use application::{ApplicationName, WorkerId};
-pub use cause::with_causes;
+pub use cause::{root_cause, with_causes};
 pub use config_error::{ConfigError, ConfigErrorKind};
 pub use invalid::Invalid;
 pub use key::{HashKey, HashKeyRange, PartitionKey};

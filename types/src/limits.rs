@@ -1,4 +1,7 @@
-//! Every limit of the service, once, with its source.
+//! Every limit of the service that Shardwise keeps to or enforces, once, with its source.
+//!
+//! The producer and the consumer keep to these numbers, and the mock enforces them. A limit that is
+//! used by none of them does not stand here.
 //!
 //! Source of all unless said otherwise:
 //! <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>.

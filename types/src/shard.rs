@@ -50,7 +50,7 @@ impl FromStr for ShardId {
 
 text_newtype!(ShardId);
 
-/// A shard as ListShards tells it.
+/// A shard as ListShards describes it.
 ///
 /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Shard.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
