@@ -18,5 +18,6 @@
 
 pub mod fleet;
 pub mod mutants;
+pub mod proxy;
 pub mod tree;
 pub mod unverified_signature;

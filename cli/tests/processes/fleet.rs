@@ -12,9 +12,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use shardwise_env::{Env, Task};
 use shardwise_producer::{Producer, Record};
+use shardwise_tests::proxy::{Proxy, Way};
 use shardwise_types::{SequenceNumber, ShardId};
 
-use crate::proxy::{Proxy, Way};
 use crate::support::{Folder, MockProcess, Process, shardwise, until};
 
 /// Shards of the stream.
@@ -34,6 +34,10 @@ const BETWEEN_BURSTS: Duration = Duration::from_millis(100);
 
 /// Looks in a row at which a worker has to have printed more than it has checkpointed.
 const LOOKS: u32 = 3;
+
+/// How such a write begins: requests are plain HTTP/1.1, and nothing follows a request on its
+/// connection before the answer.
+const LEASE_WRITE: &[u8] = b"DynamoDB_20120810.UpdateItem";
 
 /// Where a record lies.
 pub(crate) type Place = (ShardId, SequenceNumber, u64);
@@ -215,7 +219,7 @@ impl Fleet {
     ) {
         loop {
             let held = self.holders().await.remove(worker).unwrap_or_default();
-            proxy.set(Way::HoldLeaseWrites);
+            proxy.set(Way::Hold(LEASE_WRITE));
             // A write that was through the proxy before may still be under way: what is seen again
             // and again is none of that kind.
             let mut seen = 0;

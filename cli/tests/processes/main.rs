@@ -16,15 +16,15 @@
 mod commands;
 mod credentials;
 mod fleet;
-mod proxy;
 mod support;
+mod variables;
 
 use std::time::Duration;
 
 use shardwise_env::Env;
+use shardwise_tests::proxy::{Proxy, Way};
 
 use crate::fleet::Fleet;
-use crate::proxy::{Proxy, Way};
 
 /// How long the network is away: longer than four leases, and than the client waits for an answer.
 const CUT: Duration = Duration::from_secs(12);
@@ -34,7 +34,7 @@ async fn a_worker_that_is_killed_is_replaced_and_nothing_is_lost() {
     let mut fleet = Fleet::new();
     let address = fleet.mock.address.clone();
     let proxy = Proxy::start(address.clone()).await;
-    let mut a = fleet.worker("a", &proxy.address.to_string());
+    let mut a = fleet.worker("a", &proxy.address().to_string());
     let b = fleet.worker("b", &address);
     fleet.until_shared_by(&["a", "b"]).await;
     fleet.begin();
@@ -63,8 +63,8 @@ async fn a_worker_that_is_frozen_for_longer_than_its_lease_does_no_harm_when_it_
         Proxy::start(fleet.mock.address.clone()).await,
         Proxy::start(fleet.mock.address.clone()).await,
     ];
-    let a = fleet.worker("a", &proxies[0].address.to_string());
-    let b = fleet.worker("b", &proxies[1].address.to_string());
+    let a = fleet.worker("a", &proxies[0].address().to_string());
+    let b = fleet.worker("b", &proxies[1].address().to_string());
     let both = ["a", "b"];
     fleet.until_shared_by(&both).await;
     fleet.begin();
@@ -102,7 +102,7 @@ async fn workers_whose_packets_vanish_for_longer_than_a_lease_go_on_afterwards()
 async fn cut_off(way: Way, what: &str) {
     let mut fleet = Fleet::new();
     let proxy = Proxy::start(fleet.mock.address.clone()).await;
-    let address = proxy.address.to_string();
+    let address = proxy.address().to_string();
     let a = fleet.worker("a", &address);
     let b = fleet.worker("b", &address);
     fleet.until_shared_by(&["a", "b"]).await;
