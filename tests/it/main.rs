@@ -7,6 +7,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod dead_connections;
 mod determinism;
 mod house;
 mod mutants;

@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use shardwise_client::retry::RetryPolicy;
+use shardwise_client::transport::Http;
 use shardwise_client::{
     Aws, AwsBuilder, Error, ErrorKind, Kinesis, PutRecordsEntry, PutSuccess, ShardFilter, Timeouts,
     Written,
@@ -213,13 +214,15 @@ async fn calls_one_after_another_share_one_connection_and_speak_http_1_1() {
 }
 
 #[tokio::test]
-async fn clones_of_a_handle_share_connections_and_other_handles_do_not() {
+async fn handles_share_connections_unless_they_have_a_client_of_their_own() {
     let server = Server::start(|_, connection| connection.answer_all(NO_SHARDS)).await;
     let aws = server.aws().build().unwrap();
     read(&aws.kinesis()).await.unwrap();
     read(&aws.clone().kinesis()).await.unwrap();
-    assert_eq!(server.connections(), 1);
     read(&server.kinesis()).await.unwrap();
+    assert_eq!(server.connections(), 1);
+    let own = server.aws().transport(Http::new(None).unwrap());
+    read(&own.build().unwrap().kinesis()).await.unwrap();
     assert_eq!(server.connections(), 2);
 }
 

@@ -1,5 +1,10 @@
 //! The production transport: reqwest on rustls.
+//!
+//! Reading the platform's certificates takes milliseconds, so handles with the same TLS settings
+//! share them, and with them the connections.
 
+use std::fmt;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,16 +13,18 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use shardwise_env::lock;
 use shardwise_types::{ConfigError, ConfigErrorKind};
 
-use super::{Body, BoxFuture, Transport, TransportError};
+use super::body::Body;
+use super::exchange::{BoxFuture, Transport, TransportError};
 
 /// A TCP and TLS handshake within a region takes milliseconds. Longer than this, another address
 /// or another attempt is the better bet.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// AWS front ends close a connection that was idle for about a minute; a pooled connection that
-/// dies under a request is a failure of unknown outcome, so ours are dropped well before.
+/// dies under a request is a failure of unknown outcome, so pooled ones are dropped well before.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Connections that may wait idle for one host: as many PutRecords as a busy producer has in
@@ -27,6 +34,15 @@ const POOL_MAX_IDLE_PER_HOST: usize = 64;
 /// Finds dead peers (a lost NAT entry, a vanished host) under a long poll.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// An HTTP/2 connection from which nothing was read for this long, while an answer is due, is sent a
+/// ping. AWS's SDK for Java sends them every five seconds.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A connection that leaves a ping unanswered for this long is dead: its calls fail, and the next ones
+/// have a new connection. All calls of a process may be on it, so with [`PING_INTERVAL`] this is how
+/// long a silent death can stop everything.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What TLS servers may choose from, the preferred one first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
@@ -34,25 +50,70 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 ///
 /// HTTP/1.1, or HTTP/2 where a TLS server chooses it; plain text is always HTTP/1.1. TLS by rustls
 /// with the platform's certificate verifier, its cryptography by ring, or by AWS-LC with the feature
-/// `aws-lc-rs`. `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are
-/// honoured. Redirects are not followed and nothing is tried again here.
-#[derive(Debug, Clone)]
-pub struct Http(reqwest::Client);
+/// `aws-lc-rs`. `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are honoured. Redirects are not followed
+/// and nothing is tried again here. An HTTP/2 connection that dies silently is noticed within four
+/// seconds.
+#[derive(Clone)]
+pub struct Http(Arc<Client>);
+
+struct Client {
+    http: reqwest::Client,
+    tls: rustls::ClientConfig,
+    /// The certificates that it trusts besides the platform's.
+    ca_bundle: Option<Vec<u8>>,
+    /// Where the tasks of its connections run: a connection of another runtime stands still as soon
+    /// as that one is not driven.
+    runtime: Option<tokio::runtime::Id>,
+}
+
+/// The clients that handles share, as long as there are such handles.
+static SHARED: Mutex<Vec<Weak<Client>>> = Mutex::new(Vec::new());
 
 impl Http {
-    /// A client with a connection pool of its own. `ca_bundle` holds PEM certificates to trust
-    /// besides the platform's.
+    /// A client with a connection pool of its own; the handles that are built without a transport
+    /// share one for each runtime. `ca_bundle` holds PEM certificates to trust besides the platform's.
     ///
     /// # Errors
     /// [`ConfigErrorKind::InvalidCaBundle`] if the bundle holds no certificate or a broken one,
     /// [`ConfigErrorKind::Tls`] if TLS cannot be set up.
     pub fn new(ca_bundle: Option<&[u8]>) -> Result<Self, ConfigError> {
-        let tls = tls_config(ca_bundle)?;
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+        let client = Client::new(tls_config(ca_bundle)?, ca_bundle)?;
+        Ok(Self(Arc::new(client)))
+    }
+
+    /// The client that handles of this runtime with these certificates share. It has the proxy
+    /// settings of the first one.
+    pub(crate) fn shared(ca_bundle: Option<&[u8]>) -> Result<Self, ConfigError> {
+        let mut shared = lock(&SHARED);
+        shared.retain(|client| client.strong_count() > 0);
+        let alike: Vec<Arc<Client>> = shared
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|client| client.ca_bundle.as_deref() == ca_bundle)
+            .collect();
+        let runtime = current_runtime();
+        if let Some(client) = alike.iter().find(|client| client.runtime == runtime) {
+            return Ok(Self(client.clone()));
+        }
+        let tls = match alike.first() {
+            Some(client) => client.tls.clone(),
+            None => tls_config(ca_bundle)?,
+        };
+        let client = Arc::new(Client::new(tls, ca_bundle)?);
+        shared.push(Arc::downgrade(&client));
+        Ok(Self(client))
+    }
+}
+
+impl Client {
+    fn new(tls: rustls::ClientConfig, ca_bundle: Option<&[u8]>) -> Result<Self, ConfigError> {
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls.clone())
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(POOL_MAX_IDLE_PER_HOST)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
             .tcp_keepalive(TCP_KEEPALIVE)
             .tcp_nodelay(true)
             .redirect(Policy::none())
@@ -62,7 +123,23 @@ impl Http {
                 ConfigError::new(ConfigErrorKind::Tls, "could not set up the HTTP client")
                     .with_source(error)
             })?;
-        Ok(Self(client))
+        Ok(Self {
+            http,
+            tls,
+            ca_bundle: ca_bundle.map(<[u8]>::to_vec),
+            runtime: current_runtime(),
+        })
+    }
+}
+
+fn current_runtime() -> Option<tokio::runtime::Id> {
+    let handle = tokio::runtime::Handle::try_current().ok()?;
+    Some(handle.id())
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Http")
     }
 }
 
@@ -73,7 +150,7 @@ impl Transport for Http {
     ) -> BoxFuture<'_, Result<http::Response<Body>, TransportError>> {
         Box::pin(async move {
             let request = reqwest::Request::try_from(request).map_err(TransportError::connect)?;
-            let response = self.0.execute(request).await.map_err(|error| {
+            let response = self.0.http.execute(request).await.map_err(|error| {
                 if error.is_connect() || error.is_builder() {
                     TransportError::connect(error)
                 } else {
@@ -88,7 +165,7 @@ impl Transport for Http {
 fn tls_config(ca_bundle: Option<&[u8]>) -> Result<rustls::ClientConfig, ConfigError> {
     let tls_error =
         |error| ConfigError::new(ConfigErrorKind::Tls, "could not set up TLS").with_source(error);
-    let provider = std::sync::Arc::new(cryptography());
+    let provider = Arc::new(cryptography());
     let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(tls_error)?;
@@ -108,7 +185,7 @@ fn tls_config(ca_bundle: Option<&[u8]>) -> Result<rustls::ClientConfig, ConfigEr
             })?;
             builder
                 .dangerous()
-                .with_custom_certificate_verifier(std::sync::Arc::new(verifier))
+                .with_custom_certificate_verifier(Arc::new(verifier))
         }
     };
     let mut config = builder.with_no_client_auth();
@@ -149,5 +226,13 @@ mod tests {
             let error = Http::new(Some(pem.as_bytes())).unwrap_err();
             assert_eq!(error.kind(), ConfigErrorKind::InvalidCaBundle, "{pem:?}");
         }
+    }
+    #[tokio::test]
+    async fn handles_share_a_client_unless_certificates_or_runtimes_differ() {
+        let first = Http::shared(None).unwrap();
+        assert!(Arc::ptr_eq(&first.0, &Http::shared(None).unwrap().0));
+        assert!(!Arc::ptr_eq(&first.0, &Http::new(None).unwrap().0));
+        let elsewhere = std::thread::spawn(|| Http::shared(None).unwrap());
+        assert!(!Arc::ptr_eq(&first.0, &elsewhere.join().unwrap().0));
     }
 }
