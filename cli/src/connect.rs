@@ -27,7 +27,7 @@ impl AwsArgs {
     /// If something is missing or wrong. Where the library would name its own functions, what a
     /// user of the command can do is named instead.
     pub(crate) async fn connect(&self) -> anyhow::Result<Aws> {
-        let mut builder = Aws::builder().from_env()?;
+        let mut builder = Aws::builder().from_env();
         if let Some(region) = &self.region {
             builder = builder.region(region);
         }

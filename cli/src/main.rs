@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Some libraries set their errors out on several lines.
-            let text = format!("{error:#}");
+            let text = shardwise_types::with_causes(&*error);
             let text: Vec<&str> = text.lines().map(str::trim).collect();
             eprintln!("shardwise: {}", text.join(" "));
             ExitCode::FAILURE

@@ -3,8 +3,7 @@
 //! Every Kinesis operation goes through [`call`]. The time limits stand here, so the loops above
 //! need none.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
@@ -13,94 +12,27 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 
 use crate::aws::Aws;
-use crate::encoding::Wire;
+use crate::encoding::{WireFormat, bare_code};
 use crate::endpoint::Service;
 use crate::error::{BoxError, Error, ErrorKind, Written};
+use crate::operation::{Effect, Operation};
 use crate::retry::{Class, RetryPolicy, class, kind_of_code};
 use crate::sign::sign_request;
 use crate::transport::Body;
-
-/// The service refuses signatures that are 5 minutes off; a clock further off than this is learned
-/// from the service's `Date` header.
-const SKEW_TO_LEARN: Duration = Duration::from_secs(240);
 
 /// Bytes of an answer, at most: the largest is 10 MiB of records, a third more in base64, with
 /// their keys and numbers. Beyond it the answer is not one of Kinesis.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
-/// What an operation needs to be called.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Operation {
-    /// The name, as AWS spells it.
-    pub(crate) name: &'static str,
-    /// What a lost answer means.
-    pub(crate) effect: Effect,
-}
-
-/// What a lost answer means, and so whether the call may be sent again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// The call reads: it can always be sent again.
-    Reads,
-    /// The call writes records: sending again may duplicate, which at-least-once allows.
-    Puts,
-    /// The call changes a stream: sent again, a call that had succeeded would be answered with an
-    /// error, so a lost answer is the caller's to look into.
-    Changes,
-}
-
-impl Effect {
-    /// What is known of a call that was sent and not answered.
-    fn written_if_unanswered(self) -> Written {
-        match self {
-            Self::Reads => Written::No,
-            Self::Puts | Self::Changes => Written::Unknown,
-        }
-    }
-}
-
 /// An answer of the service.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct RawResponse {
     pub(crate) body: Bytes,
     /// What the body is written in.
-    pub(crate) wire: Wire,
+    pub(crate) wire: WireFormat,
     /// The service's clock, from the `Date` header.
     pub(crate) service_time: Option<SystemTime>,
     pub(crate) request_id: Option<String>,
-}
-
-/// What the calls of one handle have learned of the service's clock: how far, in seconds, it is
-/// ahead of this node's.
-#[derive(Debug, Default)]
-pub(crate) struct Skew(AtomicI64);
-
-impl Skew {
-    fn apply(&self, now: SystemTime) -> SystemTime {
-        let seconds = self.0.load(Ordering::Relaxed);
-        let distance = Duration::from_secs(seconds.unsigned_abs());
-        if seconds >= 0 {
-            now + distance
-        } else {
-            now - distance
-        }
-    }
-
-    /// Whether the signing time was off by so much that signing again may help; if so, remembers.
-    fn learn(&self, signed_at: SystemTime, now: SystemTime, service_time: SystemTime) -> bool {
-        let off = service_time
-            .duration_since(signed_at)
-            .unwrap_or_else(|earlier| earlier.duration());
-        if off < SKEW_TO_LEARN {
-            return false;
-        }
-        let ahead = match service_time.duration_since(now) {
-            Ok(ahead) => i64::try_from(ahead.as_secs()).unwrap_or(0),
-            Err(behind) => -i64::try_from(behind.duration().as_secs()).unwrap_or(0),
-        };
-        self.0.store(ahead, Ordering::Relaxed);
-        true
-    }
 }
 
 /// Calls an operation, as often as `policy` and the handle's retry budget allow, and reads its
@@ -109,8 +41,8 @@ pub(crate) async fn call<T>(
     aws: &Aws,
     operation: Operation,
     policy: RetryPolicy,
-    (wire, body): (Wire, Bytes),
-    read: impl Fn(&Answer) -> Result<T, BoxError> + Send + Sync,
+    (wire, body): (WireFormat, Bytes),
+    read: impl Fn(&RawResponse) -> Result<T, BoxError> + Send + Sync,
 ) -> Result<T, Error>
 where
     T: Send,
@@ -123,7 +55,7 @@ where
         let (error, cured) = match attempt(aws, operation, wire, body.clone()).await {
             Ok(answer) => match read(&answer) {
                 Ok(output) => {
-                    aws.budget().succeeded(attempts > 1);
+                    aws.retry_budget().succeeded(attempts > 1);
                     return Ok(output);
                 }
                 Err(source) => (unreadable(operation, &answer, source), false),
@@ -143,17 +75,16 @@ where
         if !may_repeat
             || !may_succeed
             || attempts >= policy.max_attempts()
-            || !aws.budget().try_take()
+            || !aws.retry_budget().try_take()
         {
             return Err(error);
         }
         let delay = delays.next_delay();
         tracing::debug!(
-            op = operation.name,
+            operation = operation.name,
             attempt = attempts,
             delay_ms = delay.as_millis(),
-            error = %error,
-            "call failed, trying again"
+            "a call failed and is tried again: {error}"
         );
         aws.env().sleep(delay).await;
         attempts += 1;
@@ -165,21 +96,21 @@ where
 async fn attempt(
     aws: &Aws,
     operation: Operation,
-    wire: Wire,
+    wire: WireFormat,
     body: Bytes,
-) -> Result<Answer, (Error, bool)> {
+) -> Result<RawResponse, (Error, bool)> {
     let fail = |kind, written| Error::new(operation.name, kind, written);
     let unknown = operation.effect.written_if_unanswered();
     let unsigned = |source: BoxError| {
         let error = fail(ErrorKind::Credentials, Written::No).with_source(source);
         (error, false)
     };
-    let cached = aws.cached_credentials();
+    let cached = aws.credentials_cache();
     let credentials = match cached {
         Some(cached) => Some(cached.credentials().await.map_err(|e| unsigned(e.into()))?),
         None => None,
     };
-    let signed_at = aws.skew().apply(aws.env().wall_now());
+    let signed_at = aws.clock_skew().apply(aws.env().wall_now());
     let mut request = request(aws, operation, wire, body);
     if let Some(credentials) = &credentials {
         let service = Service::Kinesis.signing_name();
@@ -215,7 +146,7 @@ async fn attempt(
     };
     let (parts, body) = response.into_parts();
     aws.encoding().learn(&parts.headers);
-    let wire = Wire::of(&parts.headers).unwrap_or(wire);
+    let wire = WireFormat::of(&parts.headers).unwrap_or(wire);
     let service_time = date(&parts.headers);
     let request_id = text(&parts.headers, "x-amzn-requestid");
     let describe = |error: Error| {
@@ -237,7 +168,7 @@ async fn attempt(
         }
     };
     if parts.status.is_success() {
-        return Ok(Answer {
+        return Ok(RawResponse {
             body,
             wire,
             service_time,
@@ -254,20 +185,20 @@ async fn attempt(
     let cured = match kind {
         ErrorKind::ExpiredCredentials => match (cached, &credentials) {
             (Some(cached), Some(credentials)) => {
-                cached.discard(credentials).await;
-                true
+                cached.refused(credentials.access_key_id(), credentials.session_token())
             }
             _ => false,
         },
-        ErrorKind::AccessDenied => error
-            .service_time()
-            .is_some_and(|time| aws.skew().learn(signed_at, aws.env().wall_now(), time)),
+        ErrorKind::AccessDenied => error.service_time().is_some_and(|time| {
+            aws.clock_skew()
+                .learn(signed_at, aws.env().wall_now(), time)
+        }),
         _ => false,
     };
     Err((error, cured))
 }
 
-fn request(aws: &Aws, operation: Operation, wire: Wire, body: Bytes) -> http::Request<Bytes> {
+fn request(aws: &Aws, operation: Operation, wire: WireFormat, body: Bytes) -> http::Request<Bytes> {
     let mut request = http::Request::new(body);
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = aws.endpoint(Service::Kinesis).clone();
@@ -334,37 +265,29 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.to_owned())
 }
 
-/// Code and message of an error answer: `__type`, which may carry a namespace before `#`, and
-/// `message` or `Message`. The header `x-amzn-errortype` stands in for a missing code.
-fn error_body(headers: &HeaderMap, wire: Wire, body: &[u8]) -> (Option<String>, Option<String>) {
-    #[derive(Deserialize, Default)]
-    struct Wire {
-        #[serde(rename = "__type")]
-        code: Option<String>,
-        #[serde(alias = "Message")]
-        message: Option<String>,
-    }
-    let wire: Wire = wire.read(body).unwrap_or_default();
-    let code = wire.code.or_else(|| text(headers, "x-amzn-errortype"));
-    let code = code.map(|code| {
-        let bare = code.rsplit('#').next().unwrap_or_default();
-        bare.split(':').next().unwrap_or_default().to_owned()
-    });
-    (code, wire.message)
+/// Code and message of an error answer. The header `x-amzn-errortype` stands in for a missing code.
+fn error_body(
+    headers: &HeaderMap,
+    wire: WireFormat,
+    body: &[u8],
+) -> (Option<String>, Option<String>) {
+    let (code, message) = wire.read_error(body);
+    let code = code.or_else(|| text(headers, "x-amzn-errortype").map(|code| bare_code(&code)));
+    (code, message)
 }
 
 /// Reads an answer.
-pub(crate) fn parse<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T, BoxError> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(answer: &'a RawResponse) -> Result<T, BoxError> {
     answer.wire.read(&answer.body)
 }
 
 /// For operations whose answer says nothing.
-pub(crate) fn nothing(_answer: &Answer) -> Result<(), BoxError> {
+pub(crate) fn nothing(_answer: &RawResponse) -> Result<(), BoxError> {
     Ok(())
 }
 
 /// The error for a successful answer that cannot be understood.
-fn unreadable(operation: Operation, answer: &Answer, source: BoxError) -> Error {
+fn unreadable(operation: Operation, answer: &RawResponse, source: BoxError) -> Error {
     let written = operation.effect.written_if_unanswered();
     Error::new(operation.name, ErrorKind::Response, written)
         .with_request_id(answer.request_id.clone())

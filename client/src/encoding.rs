@@ -1,7 +1,7 @@
 //! How calls of Kinesis are written and read: JSON, or CBOR with the same members.
 //!
 //! The service takes both. CBOR has no base64 in it: a quarter fewer bytes, and less to do at both
-//! ends. What other backends take nobody knows, so they get JSON; no request is ever sent to find
+//! ends. What other backends take is not known, so they get JSON; no request is ever sent to find
 //! out. Reading CBOR is in [`crate::cbor`].
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,12 +37,12 @@ pub enum Encoding {
 
 /// The encodings themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wire {
+pub(crate) enum WireFormat {
     Json,
     Cbor,
 }
 
-impl Wire {
+impl WireFormat {
     pub(crate) const fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/x-amz-json-1.1",
@@ -77,14 +77,36 @@ impl Wire {
     }
 }
 
-/// The choice for the calls of one handle, which the mock's answers may change.
+impl WireFormat {
+    /// Code and message of an error answer: `__type`, which may carry a namespace before `#`, and
+    /// `message` or `Message`.
+    pub(crate) fn read_error(self, body: &[u8]) -> (Option<String>, Option<String>) {
+        #[derive(Deserialize, Default)]
+        struct ErrorBody {
+            #[serde(rename = "__type")]
+            code: Option<String>,
+            #[serde(alias = "Message")]
+            message: Option<String>,
+        }
+        let error: ErrorBody = self.read(body).unwrap_or_default();
+        (error.code.map(|code| bare_code(&code)), error.message)
+    }
+}
+
+/// An error code without the namespace before `#` and the address behind `:`.
+pub(crate) fn bare_code(code: &str) -> String {
+    let bare = code.rsplit('#').next().unwrap_or_default();
+    bare.split(':').next().unwrap_or_default().to_owned()
+}
+
+/// The encoding of an endpoint, which the mock's answers may change.
 #[derive(Debug)]
-pub(crate) struct Choice {
+pub(crate) struct EndpointEncoding {
     may_learn: bool,
     cbor: AtomicBool,
 }
 
-impl Choice {
+impl EndpointEncoding {
     pub(crate) fn new(encoding: Encoding, endpoint: &Uri) -> Self {
         Self {
             may_learn: encoding == Encoding::Auto,
@@ -97,11 +119,11 @@ impl Choice {
     }
 
     /// What the next call is written in.
-    pub(crate) fn wire(&self) -> Wire {
+    pub(crate) fn wire(&self) -> WireFormat {
         if self.cbor.load(Ordering::Relaxed) {
-            Wire::Cbor
+            WireFormat::Cbor
         } else {
-            Wire::Json
+            WireFormat::Json
         }
     }
 
@@ -131,30 +153,48 @@ mod tests {
     #[test]
     fn the_service_is_known_by_its_host_name() {
         for (url, expected) in [
-            ("https://kinesis.eu-west-1.amazonaws.com", Wire::Cbor),
-            ("https://kinesis.cn-north-1.amazonaws.com.cn/", Wire::Cbor),
-            ("https://kinesis-fips.us-east-1.amazonaws.com", Wire::Cbor),
-            ("https://kinesis.eu-west-1.api.aws", Wire::Cbor),
-            ("https://kinesis.eusc-de-east-1.amazonaws.eu", Wire::Cbor),
+            ("https://kinesis.eu-west-1.amazonaws.com", WireFormat::Cbor),
+            (
+                "https://kinesis.cn-north-1.amazonaws.com.cn/",
+                WireFormat::Cbor,
+            ),
+            (
+                "https://kinesis-fips.us-east-1.amazonaws.com",
+                WireFormat::Cbor,
+            ),
+            ("https://kinesis.eu-west-1.api.aws", WireFormat::Cbor),
+            (
+                "https://kinesis.eusc-de-east-1.amazonaws.eu",
+                WireFormat::Cbor,
+            ),
             (
                 "https://vpce-1-a.kinesis.us-east-1.vpce.amazonaws.com",
-                Wire::Cbor,
+                WireFormat::Cbor,
             ),
-            ("https://dynamodb.eu-west-1.amazonaws.com", Wire::Json),
-            ("https://kinesis.amazonaws.com.example.com", Wire::Json),
-            ("https://kinesis.example.com", Wire::Json),
-            ("https://notamazonaws.com", Wire::Json),
-            ("https://kinesis.notamazonaws.com", Wire::Json),
-            ("http://127.0.0.1:4567", Wire::Json),
+            ("https://dynamodb.eu-west-1.amazonaws.com", WireFormat::Json),
+            (
+                "https://kinesis.amazonaws.com.example.com",
+                WireFormat::Json,
+            ),
+            ("https://kinesis.example.com", WireFormat::Json),
+            ("https://notamazonaws.com", WireFormat::Json),
+            ("https://kinesis.notamazonaws.com", WireFormat::Json),
+            ("http://127.0.0.1:4567", WireFormat::Json),
         ] {
             let endpoint: Uri = url.parse().unwrap();
             assert_eq!(
-                Choice::new(Encoding::Auto, &endpoint).wire(),
+                EndpointEncoding::new(Encoding::Auto, &endpoint).wire(),
                 expected,
                 "{url}"
             );
-            assert_eq!(Choice::new(Encoding::Json, &endpoint).wire(), Wire::Json);
-            assert_eq!(Choice::new(Encoding::Cbor, &endpoint).wire(), Wire::Cbor);
+            assert_eq!(
+                EndpointEncoding::new(Encoding::Json, &endpoint).wire(),
+                WireFormat::Json
+            );
+            assert_eq!(
+                EndpointEncoding::new(Encoding::Cbor, &endpoint).wire(),
+                WireFormat::Cbor
+            );
         }
     }
 }

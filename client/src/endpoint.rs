@@ -11,19 +11,16 @@ pub enum Service {
     Kinesis,
     /// DynamoDB, which holds the lease tables.
     DynamoDb,
-    /// CloudWatch, which takes metrics.
-    CloudWatch,
 }
 
 impl Service {
-    pub(crate) const ALL: [Self; 3] = [Self::Kinesis, Self::DynamoDb, Self::CloudWatch];
+    pub(crate) const ALL: [Self; 2] = [Self::Kinesis, Self::DynamoDb];
 
     /// The name in a host name and in a signature's scope.
     pub(crate) fn signing_name(self) -> &'static str {
         match self {
             Self::Kinesis => "kinesis",
             Self::DynamoDb => "dynamodb",
-            Self::CloudWatch => "monitoring",
         }
     }
 
@@ -34,7 +31,6 @@ impl Service {
         match self {
             Self::Kinesis => "Kinesis",
             Self::DynamoDb => "DynamoDB",
-            Self::CloudWatch => "CloudWatch",
         }
     }
 
@@ -43,7 +39,6 @@ impl Service {
         match self {
             Self::Kinesis => "KINESIS",
             Self::DynamoDb => "DYNAMODB",
-            Self::CloudWatch => "CLOUDWATCH",
         }
     }
 
@@ -64,8 +59,7 @@ impl Service {
             partition.suffix
         };
         // The plain names of GovCloud are FIPS endpoints already.
-        let is_plain_fips =
-            region.starts_with("us-gov-") && (!dual_stack || self == Self::CloudWatch);
+        let is_plain_fips = region.starts_with("us-gov-") && !dual_stack;
         let marker = if fips && !is_plain_fips { "-fips" } else { "" };
         format!("https://{}{marker}.{region}.{suffix}", self.signing_name())
     }
@@ -127,7 +121,8 @@ pub(crate) fn without_suffix(host: &str) -> Option<&str> {
     })
 }
 
-/// Reads an endpoint URL; a path other than `/` or a query makes no sense for these services.
+/// Reads an endpoint URL. It may have a path, as behind a gateway, to which requests are sent; a query
+/// makes no sense.
 pub(crate) fn parse(text: &str) -> Result<Uri, ConfigError> {
     let invalid = |reason: &str| {
         ConfigError::new(
@@ -135,10 +130,11 @@ pub(crate) fn parse(text: &str) -> Result<Uri, ConfigError> {
             format!("the endpoint {text:?} cannot be used: {reason}"),
         )
     };
+    let not_a_url = "it is not a URL";
     let uri: Uri = text
         .trim()
         .parse()
-        .map_err(|error: http::uri::InvalidUri| invalid("it is not a URL").with_source(error))?;
+        .map_err(|error: http::uri::InvalidUri| invalid(not_a_url).with_source(error))?;
     match uri.scheme_str() {
         Some("http" | "https") => {}
         Some(_) => return Err(invalid("only http and https are spoken")),
@@ -147,10 +143,17 @@ pub(crate) fn parse(text: &str) -> Result<Uri, ConfigError> {
     if uri.host().is_none_or(str::is_empty) {
         return Err(invalid("it names no host"));
     }
-    if uri.path_and_query().is_some_and(|path| path != "/") {
-        return Err(invalid("it has a path"));
+    if uri.query().is_some() {
+        return Err(invalid("it has a query"));
     }
-    Ok(uri)
+    // Every operation is called at `/`, which AWS's SDKs append to the path.
+    let path = format!("{}/", uri.path().trim_end_matches('/'));
+    let mut parts = uri.into_parts();
+    parts.path_and_query = Some(
+        path.parse()
+            .map_err(|error: http::uri::InvalidUri| invalid(not_a_url).with_source(error))?,
+    );
+    Uri::from_parts(parts).map_err(|error| invalid(not_a_url).with_source(error))
 }
 
 #[cfg(test)]
@@ -166,13 +169,20 @@ mod tests {
         ] {
             assert!(parse(good).is_ok(), "{good}");
         }
+        for (text, expected) in [
+            ("http://host", "http://host/"),
+            ("http://host:1/a/kinesis", "http://host:1/a/kinesis/"),
+            ("https://host/a/kinesis//", "https://host/a/kinesis/"),
+        ] {
+            assert_eq!(parse(text).unwrap().to_string(), expected);
+        }
         for (bad, reason) in [
             ("", "not a URL"),
             ("localhost:4567", "http://"),
             ("127.0.0.1", "http://"),
             ("ftp://host", "only http and https"),
             ("http://", "not a URL"),
-            ("http://host/path", "has a path"),
+            ("http://host/path?query", "has a query"),
             ("http://ho st", "not a URL"),
         ] {
             let error = parse(bad).unwrap_err();

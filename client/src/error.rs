@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use shardwise_types::{root_cause, with_causes};
+
 /// Any error, as a cause.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -22,7 +24,8 @@ pub enum Written {
 /// A failed call of a Kinesis operation, after the retries that its policy allowed.
 ///
 /// Ask [`kind`](Self::kind) what happened, [`is_retryable`](Self::is_retryable) whether a later
-/// try may succeed and [`written`](Self::written) whether a record may be stored all the same.
+/// try may succeed and [`written`](Self::written) whether a record may be stored all the same. It
+/// prints as one line: the operation, the cause, and the service's request id last.
 ///
 /// Cheap to clone: clones share all that it says.
 #[derive(Clone)]
@@ -175,12 +178,6 @@ impl Error {
         self.0.attempts
     }
 
-    /// Whether the same call may succeed later without any change by the caller.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        crate::retry::class(self.kind()) != crate::retry::Class::Permanent
-    }
-
     /// Whether what the call was to write may be written. Always [`Written::No`] for a read.
     #[must_use]
     pub fn written(&self) -> Written {
@@ -202,7 +199,12 @@ impl fmt::Display for Error {
         match (code, message) {
             (Some(code), Some(message)) => write!(f, "{code}: {message}")?,
             (Some(code), None) => f.write_str(code)?,
-            (None, _) => f.write_str(kind.text())?,
+            (None, _) => {
+                f.write_str(kind.text())?;
+                if let Some(cause) = root_cause(self) {
+                    write!(f, ": {cause}")?;
+                }
+            }
         }
         if let Some(id) = request_id {
             write!(f, " (request id {id})")?;
@@ -211,18 +213,10 @@ impl fmt::Display for Error {
     }
 }
 
+/// The line that `Display` gives, and the causes that it does not name.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
-            .field("operation", &self.0.operation)
-            .field("kind", &self.0.kind)
-            .field("code", &self.0.code)
-            .field("message", &self.0.message)
-            .field("request_id", &self.0.request_id)
-            .field("written", &self.0.written)
-            .field("attempts", &self.0.attempts)
-            .field("source", &self.0.source)
-            .finish_non_exhaustive()
+        f.write_str(&with_causes(self))
     }
 }
 
@@ -252,5 +246,31 @@ impl ErrorKind {
             Self::Credentials => "no credentials could be had",
             Self::Other => "the service answered with an error",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_with_code_message_and_request_id_last() {
+        let error = Error::new("PutRecords", ErrorKind::AccessDenied, Written::No)
+            .with_code(Some("AccessDeniedException".into()), Some("no".into()))
+            .with_request_id(Some("r-1".into()));
+        let line = "could not PutRecords: AccessDeniedException: no (request id r-1)";
+        assert_eq!(error.to_string(), line);
+        assert_eq!(format!("{:?}", error.clone()), line);
+    }
+
+    #[test]
+    fn an_error_without_an_answer_names_its_innermost_cause_once() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let error = Error::new("ListShards", ErrorKind::Connect, Written::No)
+            .with_source(crate::transport::TransportError::connect(refused));
+        let line = "could not ListShards: no connection could be made: connection refused";
+        assert_eq!(error.to_string(), line);
+        assert_eq!(format!("{error:?}"), line);
+        assert!(error.source().is_some());
     }
 }

@@ -39,12 +39,13 @@
 mod aws;
 mod call;
 mod cbor;
+mod clock_skew;
 mod credentials;
 mod encoding;
 mod endpoint;
-mod environment;
 mod error;
 mod kinesis;
+mod operation;
 pub mod retry;
 mod sign;
 mod smithy;
@@ -54,12 +55,10 @@ pub use aws_credential_types as credential_types;
 pub use shardwise_env::Env;
 pub use shardwise_types::{ConfigError, ConfigErrorKind};
 
-pub use crate::aws::{Aws, AwsBuilder, Timeouts};
+pub use crate::aws::builder::AwsBuilder;
+pub use crate::aws::{Aws, Timeouts};
 pub use crate::encoding::Encoding;
 pub use crate::endpoint::Service;
 pub use crate::error::{Error, ErrorKind, Written};
-pub use crate::kinesis::{
-    ChildShard, GetRecordsOutput, IteratorPosition, Kinesis, PutFailure, PutRecordsEntry,
-    PutSuccess, Record, ShardFilter, ShardIterator, StreamStatus, StreamSummary,
-};
+pub use crate::kinesis::*;
 pub use crate::transport::Transport;

@@ -274,7 +274,7 @@ async fn tries_end_and_the_error_tells_their_number() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_lost_answer_makes_the_whole_call_unknown_though_the_last_try_was_refused() {
+async fn one_lost_answer_makes_the_call_unknown_though_the_last_try_was_refused() {
     let world = World::new().await;
     world
         .faults

@@ -226,7 +226,7 @@ async fn a_listing_of_many_shards_is_read_page_by_page() {
 }
 
 #[test]
-fn a_handle_without_region_or_credentials_or_with_a_bad_endpoint_is_refused() {
+fn a_handle_without_region_or_credentials_or_a_good_endpoint_is_refused() {
     use shardwise_client::credential_types::Credentials;
     let credentials = || Credentials::new("test", "test", None, None, "test");
     let kind = |result: Result<Aws, shardwise_client::ConfigError>| result.unwrap_err().kind();

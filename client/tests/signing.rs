@@ -234,6 +234,20 @@ async fn every_request_carries_target_content_type_and_signature() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn requests_go_to_the_path_of_the_endpoint() {
+    let service = Scripted::new(|_, _| (200, vec![], NO_SHARDS));
+    let aws = Aws::builder()
+        .in_process_transport(service.clone())
+        .endpoint_url("http://gateway.invalid:8080/aws/kinesis")
+        .env(Simulation::new(1).node("n", 1.0).env())
+        .build()
+        .unwrap();
+    list(&aws).await.unwrap();
+    let uri = service.asked.lock().unwrap()[0].uri().to_string();
+    assert_eq!(uri, "http://gateway.invalid:8080/aws/kinesis/");
+}
+
 #[test]
 fn no_debug_text_shows_a_secret() {
     let credentials = Credentials::new(

@@ -26,7 +26,7 @@
 //!
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! # runtime.block_on(async {
-//! let aws = Aws::in_process(Mock::new().service()); // in production: Aws::from_env()?
+//! let aws = Aws::in_process(Mock::new().service()); // in production: Aws::load().await?
 //! let stream = "orders".parse()?;
 //! aws.kinesis().create_stream(&stream, 1).await?;
 //! let paid = PutRecordsEntry::new("user-42".parse()?, "paid".into());

@@ -9,7 +9,7 @@
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! # runtime.block_on(async {
 //! # let mock = Mock::new();
-//! let aws = Aws::in_process(mock.service()); // or Aws::from_env()?
+//! let aws = Aws::in_process(mock.service()); // in production: Aws::load().await?
 //! # aws.kinesis().create_stream(&"orders".parse()?, 2).await?;
 //! let producer = Producer::builder(&aws).stream("orders").build()?;
 //!

@@ -3,12 +3,18 @@
 //!
 //! <https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html>
 
+use aws_config::imds::region::ImdsRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_types::service_config::ServiceConfigKey;
 use shardwise_env::Env;
 use shardwise_types::ConfigError;
 
-use super::{Aws, AwsBuilder};
+use super::Aws;
+use super::builder::AwsBuilder;
 use crate::endpoint::Service;
 use crate::smithy;
 
@@ -33,8 +39,11 @@ impl Aws {
     /// A [`ConfigError`] that names the setting that is missing or wrong. Whether there are
     /// credentials shows at the first call, with the kind
     /// [`Credentials`](crate::ErrorKind::Credentials).
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is kept.
     pub async fn load() -> Result<Self, ConfigError> {
-        Self::builder().from_env()?.load().await?.build()
+        Self::builder().from_env().load().await?.build()
     }
 }
 
@@ -49,16 +58,40 @@ impl AwsBuilder {
     ///
     /// # Errors
     /// A [`ConfigError`] if the CA bundle or TLS cannot be set up.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is kept.
     pub async fn load(mut self) -> Result<Self, ConfigError> {
         let env = self.env.get_or_insert_with(Env::system).clone();
         let transport = self.open_transport()?;
+        let http_client = smithy::http_client(transport, &env, self.timeouts);
+        let (time_source, sleep) = (smithy::time_source(&env), smithy::async_sleep(&env));
+        let providers = ProviderConfig::without_region()
+            .with_http_client(http_client.clone())
+            .with_time_source(time_source.clone())
+            .with_sleep_impl(sleep.clone());
+        let mut profile_region = ProfileFileRegionProvider::builder().configure(&providers);
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(smithy::http_client(transport, &env, self.timeouts))
-            .time_source(smithy::time_source(&env))
-            .sleep_impl(smithy::async_sleep(&env));
-        if let Some(region) = &self.region {
-            loader = loader.region(Region::new(region.clone()));
+            .http_client(http_client)
+            .time_source(time_source)
+            .sleep_impl(sleep)
+            // The loader would panic at a value of AWS_MAX_ATTEMPTS, AWS_RETRY_MODE or the profile
+            // that it does not like. The retries here are not those of the SDK.
+            .retry_config(RetryConfig::standard());
+        if is_empty_variable("AWS_PROFILE") {
+            loader = loader.profile_name(DEFAULT_PROFILE);
+            profile_region = profile_region.profile_name(DEFAULT_PROFILE);
         }
+        let region = match &self.region {
+            Some(region) => Some(region.clone()),
+            None => variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")),
+        };
+        let instance_region = ImdsRegionProvider::builder().configure(&providers).build();
+        loader = loader.region(
+            RegionProviderChain::first_try(region.map(Region::new))
+                .or_else(profile_region.build())
+                .or_else(instance_region),
+        );
         let config = loader.load().await;
         Ok(self.sdk_config(&config))
     }
@@ -73,17 +106,32 @@ impl AwsBuilder {
         for service in Service::ALL {
             if !self.endpoints.contains_key(&service)
                 && let Some(url) = endpoint_of(service, config)
+                && !url.trim().is_empty()
             {
                 self.endpoints.insert(service, url);
             }
         }
         self.use_fips = self.use_fips.or_else(|| config.use_fips());
         self.use_dual_stack = self.use_dual_stack.or_else(|| config.use_dual_stack());
-        if self.provider.is_none() && !self.unsigned {
+        // Half a pair of keys was meant to be used: another caller is not to take its place.
+        if self.provider.is_none() && !self.unsigned && self.credentials_problem.is_none() {
             self.provider = config.credentials_provider();
         }
         self
     }
+}
+
+/// The profile that is read if none is named.
+const DEFAULT_PROFILE: &str = "default";
+
+/// A variable; an empty one counts as unset, which the loader does not know of all of them.
+fn variable(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok()?;
+    Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+fn is_empty_variable(name: &str) -> bool {
+    std::env::var_os(name).is_some() && variable(name).is_none()
 }
 
 /// One that the program has set is for all services and goes before those that the environment or

@@ -1,4 +1,4 @@
-//! GetRecords.
+//! GetRecords: the records of a shard, from an iterator on.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -7,13 +7,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shardwise_types::{HashKeyRange, PartitionKey, SequenceNumber, ShardId};
 
-use super::list_shards::{WireHashKeyRange, hash_key_range};
-use super::shard_iterator::ShardIterator;
-use super::{Kinesis, wire};
-use crate::call::{self, Answer, Operation};
+use super::get_shard_iterator::ShardIterator;
+use super::handle::Kinesis;
+use super::wire::{self, WireHashKeyRange};
+use crate::call::{self, RawResponse};
 use crate::error::{BoxError, Error};
+use crate::operation::{Effect, Operation};
 
-const GET_RECORDS: Operation = Operation::reads("GetRecords");
+const GET_RECORDS: Operation = Operation::data("GetRecords", Effect::Reads);
 
 /// A record as it is stored.
 ///
@@ -60,7 +61,7 @@ pub struct ChildShard {
 }
 
 impl ChildShard {
-    /// A child as GetRecords would tell it, for whoever knows it from ListShards.
+    /// A child as GetRecords would describe it, made of what ListShards says.
     #[must_use]
     pub fn new(
         shard_id: ShardId,
@@ -136,6 +137,9 @@ impl Kinesis {
     /// # Errors
     /// [`ExpiredIterator`](crate::ErrorKind::ExpiredIterator) after five minutes,
     /// [`Throttled`](crate::ErrorKind::Throttled) beyond five calls a second.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is changed.
     pub async fn get_records(
         &self,
         iterator: &ShardIterator,
@@ -149,7 +153,7 @@ impl Kinesis {
     }
 }
 
-fn output(answer: &Answer) -> Result<GetRecordsOutput, BoxError> {
+fn output(answer: &RawResponse) -> Result<GetRecordsOutput, BoxError> {
     let wire: Output<'_> = call::parse(answer)?;
     let records = wire.records.unwrap_or_default();
     Ok(GetRecordsOutput {
@@ -185,19 +189,19 @@ fn child_shard(wire: WireChildShard) -> Result<ChildShard, BoxError> {
             .iter()
             .map(|id| id.parse())
             .collect::<Result<_, _>>()?,
-        hash_key_range: hash_key_range(&wire.hash_key_range)?,
+        hash_key_range: wire.hash_key_range.read()?,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoding::Wire;
+    use crate::encoding::WireFormat;
 
     fn read(body: &str) -> Result<GetRecordsOutput, BoxError> {
-        output(&Answer {
+        output(&RawResponse {
             body: body.to_owned().into(),
-            wire: Wire::Json,
+            wire: WireFormat::Json,
             service_time: None,
             request_id: None,
         })

@@ -3,14 +3,15 @@
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use shardwise_types::{HashKeyRange, Shard, ShardId, StreamName};
+use shardwise_types::{Shard, ShardId, StreamName};
 
-use super::Kinesis;
-use super::wire::Timestamp;
-use crate::call::{self, Answer, Operation};
+use super::handle::Kinesis;
+use super::wire::{Timestamp, WireHashKeyRange};
+use crate::call::{self, RawResponse};
 use crate::error::{BoxError, Error, ErrorKind};
+use crate::operation::{Effect, Operation};
 
-const LIST_SHARDS: Operation = Operation::reads("ListShards");
+const LIST_SHARDS: Operation = Operation::control("ListShards", Effect::Reads);
 
 /// How often a listing is begun again because its token expired between two pages: a token lives
 /// for five minutes, so this happens to a caller that was frozen, and hardly twice.
@@ -72,13 +73,6 @@ struct WireShard {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct WireHashKeyRange {
-    starting_hash_key: String,
-    ending_hash_key: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct WireSequenceNumberRange {
     starting_sequence_number: String,
     ending_sequence_number: Option<String>,
@@ -89,6 +83,9 @@ impl Kinesis {
     ///
     /// # Errors
     /// [`ResourceNotFound`](ErrorKind::ResourceNotFound) if there is no such stream.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is changed.
     pub async fn list_shards(
         &self,
         stream: &StreamName,
@@ -150,7 +147,7 @@ fn wire_filter(filter: &ShardFilter) -> Option<WireFilter> {
     }
 }
 
-fn page(answer: &Answer) -> Result<(Vec<Shard>, Option<String>), BoxError> {
+fn page(answer: &RawResponse) -> Result<(Vec<Shard>, Option<String>), BoxError> {
     let output: Output = call::parse(answer)?;
     let shards = output
         .shards
@@ -165,7 +162,7 @@ fn shard(wire: WireShard) -> Result<Shard, BoxError> {
     let range = wire.sequence_number_range;
     let mut shard = Shard::new(
         id(wire.shard_id)?,
-        hash_key_range(&wire.hash_key_range)?,
+        wire.hash_key_range.read()?,
         range.starting_sequence_number.parse()?,
     );
     shard.parent_shard_id = wire.parent_shard_id.map(id).transpose()?;
@@ -175,11 +172,4 @@ fn shard(wire: WireShard) -> Result<Shard, BoxError> {
         .map(|text| text.parse())
         .transpose()?;
     Ok(shard)
-}
-
-pub(super) fn hash_key_range(wire: &WireHashKeyRange) -> Result<HashKeyRange, BoxError> {
-    Ok(HashKeyRange::new(
-        wire.starting_hash_key.parse()?,
-        wire.ending_hash_key.parse()?,
-    )?)
 }

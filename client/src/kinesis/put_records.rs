@@ -1,4 +1,4 @@
-//! PutRecord and PutRecords.
+//! PutRecords: up to 500 records in one call, each with a result of its own.
 
 use std::borrow::Cow;
 
@@ -8,14 +8,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 use shardwise_types::{HashKey, PartitionKey, SequenceNumber, ShardId, StreamName};
 
-use super::Kinesis;
+use super::handle::Kinesis;
 use super::wire::Blob;
-use crate::call::{self, Answer, Operation};
-use crate::encoding::Wire;
+use crate::call::{self, RawResponse};
+use crate::encoding::WireFormat;
 use crate::error::{BoxError, Error};
+use crate::operation::{Effect, Operation};
 
-const PUT_RECORD: Operation = Operation::puts("PutRecord");
-const PUT_RECORDS: Operation = Operation::puts("PutRecords");
+const PUT_RECORDS: Operation = Operation::data("PutRecords", Effect::Puts);
 
 /// One record to put.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +98,7 @@ struct Output<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct WireResult<'a> {
+pub(super) struct WireResult<'a> {
     #[serde(borrow)]
     shard_id: Option<Text<'a>>,
     #[serde(borrow)]
@@ -114,17 +114,7 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct PutRecordInput<'a> {
-    stream_name: &'a str,
-    data: Blob<'a>,
-    partition_key: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    explicit_hash_key: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct PutRecordsInput<'a> {
+struct Input<'a> {
     stream_name: &'a str,
     records: Entries<'a>,
 }
@@ -151,39 +141,17 @@ struct WireEntry<'a> {
 }
 
 impl Kinesis {
-    /// Puts one record.
-    ///
-    /// # Errors
-    /// As for any call; [`Error::written`] tells whether the record may be stored all the same.
-    pub async fn put_record(
-        &self,
-        stream: &StreamName,
-        entry: &PutRecordsEntry,
-    ) -> Result<PutSuccess, Error> {
-        let input = PutRecordInput {
-            stream_name: stream.as_str(),
-            data: Blob(&entry.data),
-            partition_key: entry.partition_key.as_str(),
-            explicit_hash_key: entry.explicit_hash_key.map(|key| key.to_string()),
-        };
-        self.call(PUT_RECORD, &input, |answer| {
-            let wire: WireResult<'_> = call::parse(answer)?;
-            match result(wire)? {
-                Ok(success) => Ok(success),
-                Err(failure) => Err(failure.code.into()),
-            }
-        })
-        .await
-    }
-
     /// Puts up to 500 records, 10 MiB in all. The answer has one result for each entry, in the
     /// same order: a call that succeeds may have failed for some of them.
     ///
     /// The limits are not checked here: the service does.
     ///
     /// # Errors
-    /// If the call failed as a whole. [`Error::written`] tells whether records may be stored all
+    /// If the call failed as a whole. [`Error::written`] says whether records may be stored all
     /// the same; an answer with another number of results than there were entries counts as such.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it may or may not have stored what it was to put.
     pub async fn put_records(
         &self,
         stream: &StreamName,
@@ -191,8 +159,8 @@ impl Kinesis {
     ) -> Result<Vec<Result<PutSuccess, PutFailure>>, Error> {
         let wire = self.aws.encoding().wire();
         let body = match wire {
-            Wire::Json => json_body(stream, entries),
-            Wire::Cbor => cbor_body(stream, entries),
+            WireFormat::Json => json_body(stream, entries),
+            WireFormat::Cbor => cbor_body(stream, entries),
         };
         let count = entries.len();
         self.send(PUT_RECORDS, wire, body, |answer| results(answer, count))
@@ -200,7 +168,10 @@ impl Kinesis {
     }
 }
 
-fn results(answer: &Answer, count: usize) -> Result<Vec<Result<PutSuccess, PutFailure>>, BoxError> {
+fn results(
+    answer: &RawResponse,
+    count: usize,
+) -> Result<Vec<Result<PutSuccess, PutFailure>>, BoxError> {
     let output: Output<'_> = call::parse(answer)?;
     // Never match results to records by position unless there is one for each.
     if output.records.len() != count {
@@ -210,7 +181,7 @@ fn results(answer: &Answer, count: usize) -> Result<Vec<Result<PutSuccess, PutFa
     output.records.into_iter().map(result).collect()
 }
 
-fn result(wire: WireResult<'_>) -> Result<Result<PutSuccess, PutFailure>, BoxError> {
+pub(super) fn result(wire: WireResult<'_>) -> Result<Result<PutSuccess, PutFailure>, BoxError> {
     match (wire.error_code, wire.shard_id, wire.sequence_number) {
         (Some(code), _, _) => Ok(Err(PutFailure {
             code,
@@ -234,7 +205,7 @@ fn cbor_body(stream: &StreamName, entries: &[PutRecordsEntry]) -> Bytes {
         .map(|entry| entry.size() + ENTRY_OVERHEAD)
         .sum::<usize>()
         + 256;
-    let input = PutRecordsInput {
+    let input = Input {
         stream_name: stream.as_str(),
         records: Entries(entries),
     };
@@ -349,10 +320,10 @@ mod tests {
         }
     }
 
-    fn answer(body: &str) -> Answer {
-        Answer {
+    fn answer(body: &str) -> RawResponse {
+        RawResponse {
             body: body.to_owned().into(),
-            wire: Wire::Json,
+            wire: WireFormat::Json,
             service_time: None,
             request_id: None,
         }

@@ -1,5 +1,6 @@
-//! Members whose form depends on the encoding: serde calls CBOR not human readable.
+//! Members that several operations share.
 //!
+//! The form of some depends on the encoding: serde calls CBOR not human readable.
 //! Bytes are base64 in JSON and bytes in CBOR; times are seconds with up to three decimals in JSON
 //! and milliseconds behind tag 1 in CBOR, where RFC 8949 has seconds.
 
@@ -10,8 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use minicbor_serde::tag::Required;
+use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use serde::{Serialize, Serializer};
+use shardwise_types::{HashKeyRange, Invalid};
 
 /// The tag of a time.
 const EPOCH: u64 = 1;
@@ -137,12 +140,34 @@ impl Visitor<'_> for DataVisitor {
     }
 }
 
+/// The hash keys of a shard.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct WireHashKeyRange {
+    starting_hash_key: String,
+    ending_hash_key: String,
+}
+
+impl WireHashKeyRange {
+    pub(super) fn read(&self) -> Result<HashKeyRange, Invalid> {
+        HashKeyRange::new(
+            self.starting_hash_key.parse()?,
+            self.ending_hash_key.parse()?,
+        )
+    }
+}
+
+/// The input of an operation that takes nothing but a stream.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct StreamInput<'a> {
+    pub(super) stream_name: &'a str,
+}
+
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
-    use crate::encoding::Wire;
+    use crate::encoding::WireFormat;
 
     #[derive(Deserialize)]
     struct Read(#[serde(deserialize_with = "time")] Option<SystemTime>);
@@ -158,29 +183,32 @@ mod tests {
             1_500_000_000_001,
         ] {
             let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-            for wire in [Wire::Json, Wire::Cbor] {
+            for wire in [WireFormat::Json, WireFormat::Cbor] {
                 let written = wire.write(&Timestamp(time));
                 let Read(read) = wire.read(&written).unwrap();
                 assert_eq!(read, Some(time), "{millis} {written:02x?}");
             }
         }
         let time = SystemTime::UNIX_EPOCH + Duration::from_millis(258);
-        assert_eq!(Wire::Cbor.write(&Timestamp(time)), b"\xc1\x19\x01\x02");
-        assert_eq!(Wire::Json.write(&Timestamp(time)), b"0.258");
-        let Read(untagged) = Wire::Cbor.read(b"\x19\x01\x02").unwrap();
+        assert_eq!(
+            WireFormat::Cbor.write(&Timestamp(time)),
+            b"\xc1\x19\x01\x02"
+        );
+        assert_eq!(WireFormat::Json.write(&Timestamp(time)), b"0.258");
+        let Read(untagged) = WireFormat::Cbor.read(b"\x19\x01\x02").unwrap();
         assert_eq!(untagged, Some(time));
     }
 
     #[test]
     fn times_beyond_all_measure_are_none() {
         for json in ["-1", "-1.5", "1e300", "18446744073709551615", "null"] {
-            let Read(read) = Wire::Json.read(json.as_bytes()).unwrap();
+            let Read(read) = WireFormat::Json.read(json.as_bytes()).unwrap();
             assert_eq!(read, None, "{json}");
         }
         for cbor in [&b"\x20"[..], b"\xf9\x7e\x00", b"\xf6"] {
-            let Read(read) = Wire::Cbor.read(cbor).unwrap();
+            let Read(read) = WireFormat::Cbor.read(cbor).unwrap();
             assert_eq!(read, None, "{cbor:02x?}");
         }
-        assert!(Wire::Json.read::<Read>(b"\"1\"").is_err());
+        assert!(WireFormat::Json.read::<Read>(b"\"1\"").is_err());
     }
 }

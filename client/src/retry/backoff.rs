@@ -88,15 +88,15 @@ impl RetryPolicy {
         self.cap
     }
 
-    /// The waits of one call, from the first. Draws the jitter from `env`; it goes on for ever, the
-    /// number of tries is the caller's to count.
+    /// The waits of one call, from the first. Draws the jitter from `env`; there is no end, the
+    /// caller counts the tries.
     #[must_use]
     pub fn delays(&self, env: &Env) -> Delays {
         let schedule = ExponentialBackoffBuilder::<Standstill>::new()
             .with_initial_interval(self.first)
             .with_max_interval(self.cap)
             .with_multiplier(2.0)
-            // The jitter is ours: at factor 0 the schedule is exact.
+            // The jitter is drawn in `Delays`: at factor 0 the schedule is exact.
             .with_randomization_factor(0.0)
             .with_max_elapsed_time(None)
             .build();
@@ -128,7 +128,7 @@ impl Delays {
     }
 }
 
-/// `backoff` wants a clock to give up by; we count tries instead, so its time stands still.
+/// `backoff` wants a clock to give up by; tries are counted instead, so its time stands still.
 #[derive(Debug, Clone, Copy, Default)]
 struct Standstill;
 

@@ -17,15 +17,15 @@ const SUCCESS_REFUND: u32 = 1;
 
 /// A bucket of tokens.
 #[derive(Debug)]
-pub(crate) struct Budget(AtomicU32);
+pub(crate) struct RetryBudget(AtomicU32);
 
-impl Default for Budget {
+impl Default for RetryBudget {
     fn default() -> Self {
         Self(AtomicU32::new(CAPACITY))
     }
 }
 
-impl Budget {
+impl RetryBudget {
     /// Takes the tokens of one retry; `false` if there are too few.
     pub(crate) fn try_take(&self) -> bool {
         self.0
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn an_empty_budget_stops_retries_and_success_fills_it_again() {
-        let budget = Budget::default();
+        let budget = RetryBudget::default();
         let retries = (0..1_000).filter(|_| budget.try_take()).count();
         assert_eq!(retries, 100);
         (0..4).for_each(|_| budget.succeeded(false));

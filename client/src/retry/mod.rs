@@ -13,10 +13,10 @@
 mod backoff;
 mod budget;
 
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 
 pub use self::backoff::{Delays, RetryPolicy};
-pub(crate) use self::budget::Budget;
+pub(crate) use self::budget::RetryBudget;
 
 /// What to do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,14 @@ pub(crate) enum Class {
     Throttling,
     /// The same call will fail the same way.
     Permanent,
+}
+
+impl Error {
+    /// Whether the same call may succeed later without any change by the caller.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        class(self.kind()) != Class::Permanent
+    }
 }
 
 /// The class of each kind of failure.

@@ -1,4 +1,4 @@
-//! A transport that misbehaves as told: for tests of whatever stands above it.
+//! A transport that misbehaves by rules: for tests of what stands above it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,7 +10,8 @@ use http_body_util::BodyExt as _;
 use shardwise_env::{Env, Task, lock};
 use tokio::sync::oneshot;
 
-use super::{Body, BoxFuture, Transport, TransportError};
+use super::body::Body;
+use super::exchange::{BoxFuture, Transport, TransportError};
 
 /// One way in which an exchange can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +31,9 @@ pub enum TransportFault {
     /// The service does what it was asked, but its answer never arrives: the caller sees a broken
     /// connection.
     LoseResponse,
-    /// The service does what it was asked, but the caller waits for ever.
+    /// The service does what it was asked, but the caller waits without end.
     HangAfter,
-    /// The caller waits for ever, and the service never sees the request.
+    /// The caller waits without end, and the service never sees the request.
     HangBefore,
     /// The answer comes this much later.
     Delay(Duration),
@@ -159,7 +160,7 @@ impl Faults {
     }
 
     /// Cuts the caller off from the service, or connects it again: meanwhile every request
-    /// vanishes and the caller waits for ever.
+    /// vanishes and the caller waits without end.
     pub fn cut_off(&self, cut_off: bool) {
         self.lock().cut_off = cut_off;
     }
@@ -240,7 +241,7 @@ impl Faults {
 ///
 /// An exchange is carried by a task of the network, not of the caller: a request that is under way
 /// reaches the service although its sender was killed, frozen or gave up meanwhile, as long as
-/// somebody holds the plan.
+/// the plan is held by a transport or a test.
 #[derive(Clone)]
 pub struct Faulty<T> {
     inner: Arc<T>,
@@ -289,9 +290,9 @@ impl<T: Transport> Transport for Faulty<T> {
             let (sender, receiver) = oneshot::channel();
             let (inner, network) = (self.inner.clone(), self.network.clone());
             self.faults.keep(self.network.spawn(async move {
-                let outcome = exchange(&*inner, &network, &target, fault, latencies, request).await;
+                let result = exchange(&*inner, &network, &target, fault, latencies, request).await;
                 // The caller may be gone; the exchange has happened all the same.
-                let _gone = sender.send(outcome);
+                let _gone = sender.send(result);
             }));
             receiver
                 .await
@@ -309,7 +310,7 @@ async fn exchange<T: Transport>(
     request: http::Request<Bytes>,
 ) -> Result<http::Response<Body>, TransportError> {
     pause(network, there).await;
-    let outcome = match fault {
+    let result = match fault {
         TransportFault::Pass => inner.send(request).await,
         TransportFault::Throttle => Ok(throttled(target)),
         TransportFault::InternalFailure => Ok(answer(500, "InternalFailure")),
@@ -337,7 +338,7 @@ async fn exchange<T: Transport>(
         TransportFault::TruncateBody => truncate(inner.send(request).await?).await,
     };
     pause(network, back).await;
-    outcome
+    result
 }
 
 async fn pause(network: &Env, latency: Duration) {

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http_body_util::Full;
 use tower_service::Service;
 
-use super::{Body, BoxError, BoxFuture, Transport, TransportError};
+use super::body::Body;
+use super::exchange::{BoxFuture, Transport, TransportError};
+use crate::error::BoxError;
 
 /// Hands every request to a service of this process, such as the mock's.
 ///

@@ -13,7 +13,8 @@ use aws_sdk_dynamodb::config::interceptors::BeforeDeserializationInterceptorCont
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
-    Config, ConfigBag, Intercept, Region, RuntimeComponents, StalledStreamProtectionConfig,
+    Config, ConfigBag, IdentityCache, Intercept, Region, RuntimeComponents,
+    StalledStreamProtectionConfig,
 };
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_types::date_time::{DateTime, Format};
@@ -57,7 +58,10 @@ pub(super) fn new(aws: &Aws, failover: Duration, clock: ServiceClock) -> Client 
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .interceptor(clock);
     config = match aws.credentials_provider() {
-        Some(provider) => config.credentials_provider(provider),
+        // The provider has a cache of its own, which forgets what the service has refused.
+        Some(provider) => config
+            .credentials_provider(provider)
+            .identity_cache(IdentityCache::no_cache()),
         None => config.allow_no_auth(),
     };
     Client::from_conf(config.build())

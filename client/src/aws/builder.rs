@@ -1,13 +1,12 @@
-//! The one handle that starts everything.
-
-#[cfg(feature = "aws-config")]
-mod shared_config;
+//! Settings of a handle, checked together before any I/O.
+//!
+//! What the environment variables say is read in `environment`, what AWS's tools share in
+//! `shared_config`.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
@@ -17,44 +16,11 @@ use http_body_util::Full;
 use shardwise_env::Env;
 use shardwise_types::{ConfigError, ConfigErrorKind};
 
-use crate::call::Skew;
-use crate::credentials::Cached;
-use crate::encoding::{Choice, Encoding};
+use super::{Aws, Endpoints, Timeouts};
+use crate::encoding::Encoding;
 use crate::endpoint::{self, Service, Variant};
-use crate::environment;
 use crate::error::BoxError;
-use crate::kinesis::Kinesis;
-use crate::retry::Budget;
 use crate::transport::{Http, InProcess, Transport};
-
-/// Region, credentials, endpoints, transport and environment: what every part starts from.
-///
-/// Cheap to clone; clones share the connections, the credentials cache and the retry budget.
-///
-/// ```
-/// use shardwise_client::Aws;
-///
-/// // AWS_REGION, AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and so on; nothing is called yet.
-/// match Aws::from_env() {
-///     Ok(aws) => println!("region {}", aws.region()),
-///     Err(error) => println!("not set up: {error}"),
-/// }
-/// ```
-#[derive(Clone)]
-pub struct Aws(Arc<Inner>);
-
-struct Inner {
-    region: String,
-    endpoints: Endpoints,
-    /// Absent: requests are not signed.
-    credentials: Option<Arc<Cached>>,
-    transport: Arc<dyn Transport>,
-    env: Env,
-    timeouts: Timeouts,
-    encoding: Choice,
-    budget: Budget,
-    skew: Skew,
-}
 
 /// The region of [`Aws::in_process`].
 const IN_PROCESS_REGION: &str = "us-east-1";
@@ -62,77 +28,17 @@ const IN_PROCESS_REGION: &str = "us-east-1";
 /// A host that exists nowhere: an in-process transport looks at the headers only.
 const IN_PROCESS_ENDPOINT: &str = "http://in-process.invalid/";
 
-/// What [`Encoding::Auto`] is in this process: whoever puts a transport in between can read it.
+/// What [`Encoding::Auto`] is in this process: a transport in between can read the requests.
 const IN_PROCESS_ENCODING: Encoding = Encoding::Json;
 
 fn in_process_credentials() -> Credentials {
     Credentials::new("test", "test", None, None, "in process")
 }
 
-#[derive(Debug)]
-struct Endpoints {
-    kinesis: Uri,
-    dynamodb: Uri,
-    cloudwatch: Uri,
-}
-
-impl Endpoints {
-    fn all(uri: Uri) -> Self {
-        Self {
-            kinesis: uri.clone(),
-            dynamodb: uri.clone(),
-            cloudwatch: uri,
-        }
-    }
-
-    fn of(&self, service: Service) -> &Uri {
-        match service {
-            Service::Kinesis => &self.kinesis,
-            Service::DynamoDb => &self.dynamodb,
-            Service::CloudWatch => &self.cloudwatch,
-        }
-    }
-}
-
-/// How long to wait for the parts of an answer.
-///
-/// The time for a connection is the transport's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Timeouts {
-    /// From sending a request to its answer's first byte: 10 s. The service answers within
-    /// milliseconds; when it does not, a second try on another connection usually does.
-    pub first_byte: Duration,
-    /// Between two pieces of an answer's body: 5 s.
-    pub idle: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            first_byte: Duration::from_secs(10),
-            idle: Duration::from_secs(5),
-        }
-    }
-}
-
 impl Aws {
     /// A builder without any setting.
     pub fn builder() -> AwsBuilder {
         AwsBuilder::default()
-    }
-
-    /// What the environment variables say: `AWS_REGION`, `AWS_DEFAULT_REGION`,
-    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_ENDPOINT_URL` and
-    /// its `_KINESIS`, `_DYNAMODB` and `_CLOUDWATCH` forms, `AWS_USE_FIPS_ENDPOINT`,
-    /// `AWS_USE_DUALSTACK_ENDPOINT`, `AWS_CA_BUNDLE`; the proxy variables are read by the HTTP client.
-    ///
-    /// Use [`AwsBuilder::from_env`] to add to it, for example another provider of credentials.
-    ///
-    /// # Errors
-    /// A [`ConfigError`] that names the setting that is missing or wrong.
-    pub fn from_env() -> Result<Self, ConfigError> {
-        Self::builder().from_env()?.build()
     }
 
     /// A handle whose every call goes to a service of this process, such as the mock's.
@@ -162,124 +68,33 @@ impl Aws {
             IN_PROCESS_ENCODING,
         )
     }
-
-    fn assemble(
-        region: String,
-        endpoints: Endpoints,
-        provider: Option<SharedCredentialsProvider>,
-        transport: Arc<dyn Transport>,
-        env: Env,
-        timeouts: Timeouts,
-        encoding: Encoding,
-    ) -> Self {
-        let credentials = provider.map(|provider| Arc::new(Cached::new(provider, env.clone())));
-        let (budget, skew) = (Budget::default(), Skew::default());
-        let encoding = Choice::new(encoding, &endpoints.kinesis);
-        let inner = Inner {
-            region,
-            endpoints,
-            credentials,
-            transport,
-            env,
-            timeouts,
-            encoding,
-            budget,
-            skew,
-        };
-        Self(Arc::new(inner))
-    }
-
-    /// The operations of Kinesis Data Streams.
-    #[must_use]
-    pub fn kinesis(&self) -> Kinesis {
-        Kinesis::new(self.clone())
-    }
-
-    /// The region.
-    #[must_use]
-    pub fn region(&self) -> &str {
-        &self.0.region
-    }
-
-    /// Where a service is called.
-    #[must_use]
-    pub fn endpoint(&self, service: Service) -> &Uri {
-        self.0.endpoints.of(service)
-    }
-
-    /// Time, tasks and randomness.
-    #[must_use]
-    pub fn env(&self) -> &Env {
-        &self.0.env
-    }
-
-    /// The door to the outside.
-    #[must_use]
-    pub fn transport(&self) -> &Arc<dyn Transport> {
-        &self.0.transport
-    }
-
-    /// The time limits of a call.
-    #[must_use]
-    pub fn timeouts(&self) -> Timeouts {
-        self.0.timeouts
-    }
-
-    pub(crate) fn cached_credentials(&self) -> Option<&Arc<Cached>> {
-        self.0.credentials.as_ref()
-    }
-
-    pub(crate) fn encoding(&self) -> &Choice {
-        &self.0.encoding
-    }
-
-    pub(crate) fn budget(&self) -> &Budget {
-        &self.0.budget
-    }
-
-    pub(crate) fn skew(&self) -> &Skew {
-        &self.0.skew
-    }
-}
-
-impl fmt::Debug for Aws {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Aws")
-            .field("region", &self.0.region)
-            .field("endpoints", &self.0.endpoints)
-            .field("transport", &self.0.transport)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Settings of an [`Aws`] handle, checked together by [`build`](Self::build).
 #[derive(Default)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct AwsBuilder {
-    region: Option<String>,
-    endpoints: BTreeMap<Service, String>,
-    use_fips: Option<bool>,
-    use_dual_stack: Option<bool>,
-    provider: Option<SharedCredentialsProvider>,
-    unsigned: bool,
-    transport: Option<Arc<dyn Transport>>,
-    in_process: bool,
-    env: Option<Env>,
-    timeouts: Timeouts,
-    encoding: Encoding,
-    ca_bundle: Option<PathBuf>,
-    profile: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) endpoints: BTreeMap<Service, String>,
+    pub(super) use_fips: Option<bool>,
+    pub(super) use_dual_stack: Option<bool>,
+    pub(super) provider: Option<SharedCredentialsProvider>,
+    pub(super) unsigned: bool,
+    pub(super) transport: Option<Arc<dyn Transport>>,
+    pub(super) in_process: bool,
+    pub(super) env: Option<Env>,
+    pub(super) timeouts: Timeouts,
+    pub(super) encoding: Encoding,
+    pub(super) ca_bundle: Option<PathBuf>,
+    /// A profile that was named and cannot be read here.
+    pub(super) profile: Option<String>,
+    /// What is wrong with the choice among AWS's own endpoints, if they are needed.
+    pub(super) endpoint_problem: Option<ConfigError>,
+    /// Why there are no credentials, if they are needed.
+    pub(super) credentials_problem: Option<ConfigError>,
 }
 
 impl AwsBuilder {
-    /// Adds what the environment variables say, see [`Aws::from_env`].
-    ///
-    /// # Errors
-    /// [`ConfigErrorKind::MissingCredentials`] if only half a key pair is set.
-    pub fn from_env(self) -> Result<Self, ConfigError> {
-        environment::apply(self, |name| std::env::var(name).ok())
-    }
-
     /// The region, such as `eu-west-1`.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
@@ -339,7 +154,8 @@ impl AwsBuilder {
         self
     }
 
-    /// A transport in place of HTTP.
+    /// A transport in place of the one that handles share:
+    /// [`Http::new`](crate::transport::Http::new) for connections of its own.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
@@ -384,11 +200,6 @@ impl AwsBuilder {
         self
     }
 
-    pub(crate) fn unsupported_profile(mut self, profile: String) -> Self {
-        self.profile = Some(profile);
-        self
-    }
-
     /// Checks the settings and makes the handle. No call is made.
     ///
     /// # Errors
@@ -417,9 +228,10 @@ impl AwsBuilder {
                     "no region: set AWS_REGION or AWS_DEFAULT_REGION, or call region(..)",
                 )
             })?;
-        let provider = match (self.provider.take(), self.profile.take()) {
-            (Some(provider), _) => Some(provider),
-            (None, _) if self.unsigned => None,
+        let provider = self.provider.take();
+        let provider = match (self.credentials_problem.take(), self.profile.take()) {
+            _ if provider.is_some() || self.unsigned => provider,
+            (Some(problem), _) => return Err(problem),
             (None, Some(profile)) => {
                 return Err(ConfigError::new(
                     ConfigErrorKind::ProfileUnsupported,
@@ -445,12 +257,14 @@ impl AwsBuilder {
         };
         let locate = |service: Service| match self.endpoints.get(&service) {
             Some(url) => endpoint::parse(url),
-            None => endpoint::parse(&service.public_endpoint(&region, variant)),
+            None => match &self.endpoint_problem {
+                Some(problem) => Err(problem.clone()),
+                None => endpoint::parse(&service.public_endpoint(&region, variant)),
+            },
         };
         let endpoints = Endpoints {
             kinesis: locate(Service::Kinesis)?,
             dynamodb: locate(Service::DynamoDb)?,
-            cloudwatch: locate(Service::CloudWatch)?,
         };
         let transport = self.open_transport()?;
         let env = self.env.unwrap_or_else(Env::system);
@@ -466,14 +280,35 @@ impl AwsBuilder {
     }
 
     /// The transport, which is HTTP if no other was given.
-    fn open_transport(&mut self) -> Result<Arc<dyn Transport>, ConfigError> {
+    pub(super) fn open_transport(&mut self) -> Result<Arc<dyn Transport>, ConfigError> {
         if let Some(transport) = &self.transport {
             return Ok(transport.clone());
         }
-        let pem = self.ca_bundle.as_deref().map(read_ca_bundle).transpose()?;
-        let transport: Arc<dyn Transport> = Arc::new(Http::new(pem.as_deref())?);
+        let http = match self.open_http() {
+            Err(error)
+                if error.kind() == ConfigErrorKind::InvalidCaBundle && !self.may_need_tls() =>
+            {
+                tracing::warn!("the CA bundle is not used, and no endpoint needs it: {error}");
+                Http::shared(None)
+            }
+            result => result,
+        }?;
+        let transport: Arc<dyn Transport> = Arc::new(http);
         self.transport = Some(transport.clone());
         Ok(transport)
+    }
+
+    fn open_http(&self) -> Result<Http, ConfigError> {
+        let pem = self.ca_bundle.as_deref().map(read_ca_bundle).transpose()?;
+        Http::shared(pem.as_deref())
+    }
+
+    /// Whether an endpoint is not known yet, or is one with TLS.
+    fn may_need_tls(&self) -> bool {
+        let is_plain = |url: &String| url.trim().starts_with("http://");
+        !Service::ALL
+            .iter()
+            .all(|service| self.endpoints.get(service).is_some_and(is_plain))
     }
 }
 

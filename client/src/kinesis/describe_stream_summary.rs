@@ -1,17 +1,18 @@
-//! CreateStream, DeleteStream, DescribeStreamSummary.
+//! DescribeStreamSummary: a stream without its shards.
 
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use shardwise_types::{StreamArn, StreamName};
 
-use super::{Kinesis, wire};
-use crate::call::{self, Operation};
+use super::handle::Kinesis;
+use super::wire::{self, StreamInput};
+use crate::call;
 use crate::error::Error;
+use crate::operation::{Effect, Operation};
 
-const CREATE_STREAM: Operation = Operation::changes("CreateStream");
-const DELETE_STREAM: Operation = Operation::changes("DeleteStream");
-const DESCRIBE_STREAM_SUMMARY: Operation = Operation::reads("DescribeStreamSummary");
+const DESCRIBE_STREAM_SUMMARY: Operation =
+    Operation::control("DescribeStreamSummary", Effect::Reads);
 
 /// Where a stream stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub enum StreamStatus {
     Unknown,
 }
 
-/// What DescribeStreamSummary tells of a stream.
+/// What DescribeStreamSummary says of a stream.
 ///
 /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StreamDescriptionSummary.html>
 #[derive(Debug, Clone, PartialEq)]
@@ -54,19 +55,6 @@ pub struct StreamSummary {
     pub service_time: Option<SystemTime>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct CreateInput<'a> {
-    stream_name: &'a str,
-    shard_count: u32,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct NameInput<'a> {
-    stream_name: &'a str,
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct SummaryOutput {
@@ -89,39 +77,18 @@ struct WireSummary {
 }
 
 impl Kinesis {
-    /// Makes a stream with this many shards. It takes a while until it is
-    /// [`Active`](StreamStatus::Active).
-    ///
-    /// # Errors
-    /// [`ResourceInUse`](crate::ErrorKind::ResourceInUse) if there is one of this name.
-    pub async fn create_stream(&self, stream: &StreamName, shard_count: u32) -> Result<(), Error> {
-        let input = CreateInput {
-            stream_name: stream.as_str(),
-            shard_count,
-        };
-        self.call(CREATE_STREAM, &input, call::nothing).await
-    }
-
-    /// Deletes a stream and its records.
-    ///
-    /// # Errors
-    /// [`ResourceNotFound`](crate::ErrorKind::ResourceNotFound) if there is none of this name.
-    pub async fn delete_stream(&self, stream: &StreamName) -> Result<(), Error> {
-        let input = NameInput {
-            stream_name: stream.as_str(),
-        };
-        self.call(DELETE_STREAM, &input, call::nothing).await
-    }
-
     /// Describes a stream without its shards; 20 calls a second for the whole account.
     ///
     /// # Errors
     /// [`ResourceNotFound`](crate::ErrorKind::ResourceNotFound) if there is none of this name.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is changed.
     pub async fn describe_stream_summary(
         &self,
         stream: &StreamName,
     ) -> Result<StreamSummary, Error> {
-        let input = NameInput {
+        let input = StreamInput {
             stream_name: stream.as_str(),
         };
         self.call(DESCRIBE_STREAM_SUMMARY, &input, |answer| {

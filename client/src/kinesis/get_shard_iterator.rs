@@ -1,4 +1,4 @@
-//! GetShardIterator.
+//! GetShardIterator: a place in a shard, from which GetRecords reads on.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -7,12 +7,13 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 use shardwise_types::{SequenceNumber, ShardId, StreamName};
 
-use super::Kinesis;
+use super::handle::Kinesis;
 use super::wire::Timestamp;
-use crate::call::{self, Operation};
+use crate::call;
 use crate::error::Error;
+use crate::operation::{Effect, Operation};
 
-const GET_SHARD_ITERATOR: Operation = Operation::reads("GetShardIterator");
+const GET_SHARD_ITERATOR: Operation = Operation::data("GetShardIterator", Effect::Reads);
 
 /// Where in a shard to begin to read.
 ///
@@ -79,6 +80,9 @@ impl Kinesis {
     /// [`ResourceNotFound`](crate::ErrorKind::ResourceNotFound) if there is no such stream or
     /// shard, [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the number is not one of
     /// the shard's.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is changed.
     pub async fn get_shard_iterator(
         &self,
         stream: &StreamName,
