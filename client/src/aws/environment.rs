@@ -199,6 +199,7 @@ mod tests {
         let endpoint = aws.endpoint(Service::Kinesis).to_string();
         assert_eq!(endpoint, "http://127.0.0.1:4567/");
 
+        variables.pop();
         variables.splice(3..4, [("AWS_USE_FIPS_ENDPOINT", "yes")]);
         let error = from(&variables).unwrap_err();
         assert_eq!(error.kind(), ConfigErrorKind::InvalidEndpoint);
