@@ -144,7 +144,8 @@ impl Env {
     /// # Cancel safety
     /// Safe: nothing happens but the waiting.
     pub async fn sleep(&self, duration: Duration) {
-        self.sleep_until(self.now() + duration.min(LONGEST_SLEEP)).await;
+        self.sleep_until(self.now() + duration.min(LONGEST_SLEEP))
+            .await;
     }
 
     /// Sleeps until this node's monotonic time has reached `deadline`.

@@ -85,7 +85,8 @@ async fn a_call_on_a_dead_connection_fails_within_seconds_and_a_new_one_works() 
 #[tokio::test]
 async fn a_producer_goes_on_within_seconds_and_no_record_expires() {
     let world = World::new("dead-producer").await;
-    let producer = Producer::builder(&world.aws, stream())
+    let producer = Producer::builder(&world.aws)
+        .stream(stream())
         .linger(Duration::from_millis(20))
         .build()
         .unwrap();
@@ -135,7 +136,9 @@ impl RecordProcessor for Checkpointing {
 async fn a_worker_reads_and_checkpoints_within_seconds_and_keeps_its_lease() {
     let world = World::new("dead-worker").await;
     let (sender, mut done) = mpsc::unbounded_channel();
-    let worker = Worker::builder(&world.aws, "billing".parse().unwrap(), stream())
+    let worker = Worker::builder(&world.aws)
+        .application("billing")
+        .stream(stream())
         .initial_position(InitialPosition::TrimHorizon)
         .build(move |_| Checkpointing(sender.clone()))
         .unwrap();
