@@ -137,7 +137,7 @@ impl Node {
 
     /// Sets how far this node's wall clock is ahead (negative: behind), in milliseconds.
     pub fn set_wall_offset_ms(&self, offset: i64) {
-        if let Clock::Simulated(clock) = &self.env.0.clock {
+        if let Clock::Simulated(clock) = &*self.env.0.clock {
             clock.wall_offset_ms.store(offset, Ordering::Relaxed);
         }
     }

@@ -12,15 +12,14 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use md5::{Digest as _, Md5};
-use shardwise_env::Env;
 
+use crate::arn::{is_account, is_region};
 use crate::auth::Claim;
 use crate::clock::Now;
 use crate::dynamodb::DynamoDb;
-use crate::ids::Ids;
 use crate::kinesis::{Config, Kinesis};
-use crate::mock::{DEFAULT_REGION, Limits};
 use crate::operation::Operation;
+use crate::settings::BackendSettings;
 
 /// How many accounts are kept before those that have nothing are looked for and forgotten.
 const MIN_SWEEP: usize = 64;
@@ -38,28 +37,10 @@ impl Account {
     }
 }
 
-/// What the accounts of a mock have in common.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    pub(crate) env: Env,
-    /// The account of access key ids that are no account themselves.
-    pub(crate) account: String,
-    /// The only region, if there is only one.
-    pub(crate) region: Option<String>,
-    pub(crate) shard_limit: u32,
-    pub(crate) limits: Limits,
-    pub(crate) control_plane_limits: bool,
-    pub(crate) scale_every: Duration,
-    pub(crate) state_delay: Duration,
-    pub(crate) table_delay: Duration,
-    pub(crate) stale_reads: Duration,
-    pub(crate) seed: u64,
-}
-
 /// All accounts in all regions.
 #[derive(Debug)]
 pub(crate) struct Accounts {
-    settings: Settings,
+    settings: BackendSettings,
     state: RwLock<State>,
 }
 
@@ -76,10 +57,14 @@ struct State {
 }
 
 impl Accounts {
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: BackendSettings) -> Self {
         Self {
             state: RwLock::new(State {
-                home: Arc::new(settings.account(&settings.account, settings.home_region())),
+                home: Arc::new(new_account(
+                    &settings,
+                    &settings.account,
+                    settings.home_region(),
+                )),
                 others: BTreeMap::new(),
                 sweep_at: MIN_SWEEP,
                 keep_past: Duration::ZERO,
@@ -120,6 +105,7 @@ impl Accounts {
     }
 
     /// The mock's own account in that region, where something is about to be created.
+    #[cfg(feature = "cli")]
     pub(crate) fn own(&self, region: &str, now: Now) -> Arc<Account> {
         self.account(&self.settings.account, region, true, now)
     }
@@ -137,7 +123,7 @@ impl Accounts {
             }
             state.keep_past
         };
-        let new = Arc::new(self.settings.account(account, region));
+        let new = Arc::new(new_account(&self.settings, account, region));
         new.dynamodb.keep_past(keep_past);
         if !begins {
             return new;
@@ -155,9 +141,7 @@ impl Accounts {
 
     /// Forgets everything of every account, and ends what is still being read.
     pub(crate) fn reset(&self, now: Now) {
-        let home = self
-            .settings
-            .account(&self.settings.account, self.settings.home_region());
+        let home = self.new_home();
         let old = {
             let mut state = self.write();
             state.keep_past = Duration::ZERO;
@@ -179,6 +163,11 @@ impl Accounts {
         }
     }
 
+    fn new_home(&self) -> Account {
+        let (account, region) = (&self.settings.account, self.settings.home_region());
+        new_account(&self.settings, account, region)
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -188,29 +177,25 @@ impl Accounts {
     }
 }
 
-impl Settings {
-    fn home_region(&self) -> &str {
-        self.region.as_deref().unwrap_or(DEFAULT_REGION)
-    }
-
-    /// A new account, which has nothing.
-    fn account(&self, account: &str, region: &str) -> Account {
-        let seeds = Ids::new(derive(self.seed, &[account, region]));
-        Account {
-            kinesis: Kinesis::new(Config {
-                account: account.to_owned(),
-                region: region.to_owned(),
-                shard_limit: self.shard_limit,
-                limits: self.limits,
-                control_plane_limits: self.control_plane_limits,
-                scale_every: self.scale_every,
-                state_delay: self.state_delay,
-                seed: seeds.draw(),
-            }),
-            dynamodb: DynamoDb::new(self.env.clone(), account, region, self.table_delay)
-                .seeded(seeds.draw())
-                .stale_reads(self.stale_reads),
-        }
+/// A new account, which has nothing.
+fn new_account(settings: &BackendSettings, account: &str, region: &str) -> Account {
+    let random = settings
+        .env
+        .with_seed(derive(settings.seed, &[account, region]));
+    Account {
+        kinesis: Kinesis::new(Config {
+            account: account.to_owned(),
+            region: region.to_owned(),
+            shard_limit: settings.shard_limit,
+            limits: settings.limits,
+            control_plane_limits: settings.control_plane_limits,
+            scale_every: settings.scale_every,
+            state_delay: settings.state_delay,
+            random: random.with_seed(random.random_u64()),
+        }),
+        dynamodb: DynamoDb::new(settings.env.clone(), account, region, settings.table_delay)
+            .drawing_from(random)
+            .stale_reads(settings.stale_reads),
     }
 }
 
@@ -220,29 +205,6 @@ fn begins_an_account(operation: Operation) -> bool {
         operation,
         Operation::CreateStream | Operation::CreateTable | Operation::UpdateAccountSettings
     )
-}
-
-fn is_account(access_key_id: &str) -> bool {
-    access_key_id.len() == 12 && access_key_id.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// Whether the text can be a region's name; it becomes part of ARNs.
-pub(crate) fn is_region(text: &str) -> bool {
-    let is_fit = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=32).contains(&text.len()) && text.bytes().all(is_fit)
-}
-
-/// The ARN of a resource, in the partition that its region belongs to.
-/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html>
-pub(crate) fn arn(service: &str, region: &str, account: &str, resource: &str) -> String {
-    let partition = if region.starts_with("cn-") {
-        "aws-cn"
-    } else if region.starts_with("us-gov-") {
-        "aws-us-gov"
-    } else {
-        "aws"
-    };
-    format!("arn:{partition}:{service}:{region}:{account}:{resource}")
 }
 
 /// A seed for the one of that name.
@@ -262,20 +224,22 @@ fn derive(seed: u64, name: &[&str]) -> u64 {
 #[cfg(test)]
 mod tests {
     use http::Request;
+    use shardwise_env::Env;
 
     use super::*;
     use crate::clock::Clock;
+    use crate::settings::LimitsMode;
 
     #[test]
     fn callers_who_create_nothing_are_not_kept() {
         let env = Env::system();
         let now = Clock::new(env.clone()).now();
-        let accounts = Accounts::new(Settings {
+        let accounts = Accounts::new(BackendSettings {
             env,
             account: "000000000000".to_owned(),
             region: None,
             shard_limit: 0,
-            limits: Limits::Relaxed,
+            limits: LimitsMode::Relaxed,
             control_plane_limits: false,
             scale_every: Duration::ZERO,
             state_delay: Duration::ZERO,

@@ -6,7 +6,7 @@
 //! | `GET /health` | whether it answers |
 //! | `GET /metrics` | requests by operation and strikes by fault rule, for Prometheus |
 //! | `GET /faults` | every fault rule and how often it struck |
-//! | `POST /faults` | adds rules, in the text of [`Mock::add_faults`] |
+//! | `POST /faults` | adds rules, in the text of [`Mock::add_faults`](crate::Mock::add_faults) |
 //! | `DELETE /faults`, `DELETE /faults/ID` | drops all rules, or one |
 //! | `GET /clock` | the mock's time |
 //! | `POST /clock/advance` | `{"ms": N}` moves a manual clock on |
@@ -17,6 +17,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -29,11 +30,10 @@ use serde_json::json;
 use shardwise_env::Env;
 use tower_service::Service;
 
-use crate::body::{ResponseBody, read_all};
+use crate::backend::Backend;
+use crate::body::{BrokenConnection, ResponseBody, ResponseFuture, read_all};
 use crate::fault_text::RuleReport;
-use crate::mock::Mock;
 use crate::operation::Operation;
-use crate::service::{BrokenConnection, ResponseFuture};
 
 /// The largest body that is read: some thousand fault rules.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -44,10 +44,16 @@ const MAX_ADVANCE_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
 const JSON: &str = "application/json";
 const PROMETHEUS: &str = "text/plain; version=0.0.4";
 
-/// The admin API of a [`Mock`] as a service of whole HTTP requests. Cheap to clone;
-/// [`Mock::admin_service`] makes it.
+/// The admin API of a [`Mock`](crate::Mock) as a service of whole HTTP requests. Cheap to clone;
+/// [`Mock::admin_service`](crate::Mock::admin_service) makes it.
 #[derive(Debug, Clone)]
-pub struct AdminService(pub(crate) Mock);
+pub struct AdminService(Arc<Backend>);
+
+impl AdminService {
+    pub(crate) fn new(backend: Arc<Backend>) -> Self {
+        Self(backend)
+    }
+}
 
 impl<B> Service<Request<B>> for AdminService
 where
@@ -63,13 +69,13 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
-        let mock = self.0.clone();
+        let backend = self.0.clone();
         Box::pin(async move {
             let (head, body) = request.into_parts();
             // Whatever the mock's clock, which may wait for this very request.
             let patience = Env::system();
             let reply = match read_all(body, MAX_BODY_BYTES, &patience).await {
-                Ok(body) => answer(&mock, &head.method, head.uri.path(), &body),
+                Ok(body) => answer(&backend, &head.method, head.uri.path(), &body),
                 Err(status) => Err(Refusal(status, "the request did not arrive".to_owned())),
             };
             Ok(reply.unwrap_or_else(Reply::from).into_response())
@@ -114,34 +120,34 @@ impl From<Refusal> for Reply {
     }
 }
 
-fn answer(mock: &Mock, method: &Method, path: &str, body: &Bytes) -> Result<Reply, Refusal> {
+fn answer(backend: &Backend, method: &Method, path: &str, body: &Bytes) -> Result<Reply, Refusal> {
     match (method, path) {
         (&Method::GET, "/health") => Ok(Reply::json(&json!({"status": "ok"}))),
         (&Method::GET, "/metrics") => Ok(Reply {
             status: StatusCode::OK,
             content_type: PROMETHEUS,
-            body: metrics(mock),
+            body: metrics(backend),
         }),
-        (&Method::GET, "/faults") => Ok(Reply::json(&reports(mock))),
-        (&Method::POST, "/faults") => add_faults(mock, body),
+        (&Method::GET, "/faults") => Ok(Reply::json(&reports(backend))),
+        (&Method::POST, "/faults") => add_faults(backend, body),
         (&Method::DELETE, "/faults") => {
-            mock.clear_faults();
+            backend.rules().clear();
             Ok(done())
         }
         (&Method::DELETE, path) if path.starts_with("/faults/") => {
             let id = path.trim_start_matches("/faults/");
             match id.parse() {
-                Ok(number) if mock.control().remove(number) => Ok(done()),
+                Ok(number) if backend.rules().remove(number) => Ok(done()),
                 _ => Err(Refusal(
                     StatusCode::NOT_FOUND,
                     format!("there is no rule {id}"),
                 )),
             }
         }
-        (&Method::GET, "/clock") => Ok(clock(mock)),
-        (&Method::POST, "/clock/advance") => advance(mock, body),
+        (&Method::GET, "/clock") => Ok(clock(backend)),
+        (&Method::POST, "/clock/advance") => advance(backend, body),
         (&Method::POST, "/reset" | "/moto-api/reset") => {
-            mock.reset();
+            backend.reset();
             Ok(done())
         }
         (_, "/health" | "/metrics" | "/faults" | "/clock" | "/clock/advance" | "/reset") => {
@@ -161,14 +167,16 @@ fn done() -> Reply {
     Reply::json(&json!({"status": "ok"}))
 }
 
-fn reports(mock: &Mock) -> Vec<RuleReport> {
-    let rules = mock.control().all_rules();
+fn reports(backend: &Backend) -> Vec<RuleReport> {
+    let rules = backend.rules().all_rules();
     rules.iter().map(RuleReport::from).collect()
 }
 
-fn add_faults(mock: &Mock, body: &Bytes) -> Result<Reply, Refusal> {
+fn add_faults(backend: &Backend, body: &Bytes) -> Result<Reply, Refusal> {
     let text = std::str::from_utf8(body).map_err(|error| bad_request(&error))?;
-    let rules = mock.add_rules(text).map_err(|error| bad_request(&error))?;
+    let rules = backend
+        .add_rules(text)
+        .map_err(|error| bad_request(&error))?;
     let ids: Vec<u64> = rules.into_iter().map(|(id, _)| id).collect();
     Ok(Reply {
         status: StatusCode::CREATED,
@@ -176,12 +184,12 @@ fn add_faults(mock: &Mock, body: &Bytes) -> Result<Reply, Refusal> {
     })
 }
 
-fn clock(mock: &Mock) -> Reply {
-    let now = mock.now();
+fn clock(backend: &Backend) -> Reply {
+    let now = backend.now();
     Reply::json(&json!({
         "wall_ms": now.wall_ms,
         "uptime_ms": now.uptime_ms(),
-        "manual": mock.manual_clock().is_some(),
+        "manual": backend.manual_clock().is_some(),
     }))
 }
 
@@ -191,9 +199,9 @@ struct Advance {
     ms: u64,
 }
 
-fn advance(mock: &Mock, body: &Bytes) -> Result<Reply, Refusal> {
+fn advance(backend: &Backend, body: &Bytes) -> Result<Reply, Refusal> {
     let Advance { ms } = serde_json::from_slice(body).map_err(|error| bad_request(&error))?;
-    let Some(clock) = mock.manual_clock() else {
+    let Some(clock) = backend.manual_clock() else {
         return Err(Refusal(
             StatusCode::CONFLICT,
             "the clock moves by itself: only a manual clock can be moved".to_owned(),
@@ -206,7 +214,7 @@ fn advance(mock: &Mock, body: &Bytes) -> Result<Reply, Refusal> {
         ));
     }
     clock.advance(Duration::from_millis(ms));
-    Ok(self::clock(mock))
+    Ok(self::clock(backend))
 }
 
 fn bad_request(error: &impl ToString) -> Refusal {
@@ -215,7 +223,7 @@ fn bad_request(error: &impl ToString) -> Refusal {
 
 /// The text that Prometheus reads.
 /// <https://prometheus.io/docs/instrumenting/exposition_formats/>
-fn metrics(mock: &Mock) -> String {
+fn metrics(backend: &Backend) -> String {
     let mut text = "# HELP shardwise_mock_requests_total Requests by operation.\n\
                     # TYPE shardwise_mock_requests_total counter\n"
         .to_owned();
@@ -225,12 +233,12 @@ fn metrics(mock: &Mock) -> String {
             text,
             "shardwise_mock_requests_total{{service=\"{}\",operation=\"{operation}\"}} {}",
             operation.api().name(),
-            mock.calls(operation)
+            backend.calls().of(operation)
         );
     }
     text += "# HELP shardwise_mock_fault_strikes_total Requests that a fault rule struck.\n\
              # TYPE shardwise_mock_fault_strikes_total counter\n";
-    for rule in reports(mock) {
+    for rule in reports(backend) {
         let _ = writeln!(
             text,
             "shardwise_mock_fault_strikes_total{{rule=\"{}\"}} {}",

@@ -9,16 +9,31 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
-use http::StatusCode;
+use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use shardwise_env::Env;
-
-use crate::service::BrokenConnection;
+use shardwise_types::with_causes;
 
 /// How long a request's body may take to arrive; a client that stalls must not hold a connection
-/// for ever.
+/// without end.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// An answer on its way.
+pub type ResponseFuture =
+    Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BrokenConnection>> + Send>>;
+
+/// No answer, or no more of it: a fault rule struck, and the caller sees its connection break.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the connection broke before the end of the answer, by a fault rule")]
+#[non_exhaustive]
+pub struct BrokenConnection;
+
+impl fmt::Debug for BrokenConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&with_causes(self))
+    }
+}
 
 /// The body of a [`MockService`](crate::MockService)'s answer.
 ///

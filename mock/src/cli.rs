@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use shardwise_env::{Env, ManualClock};
-use shardwise_types::StreamName;
+use shardwise_types::{StreamName, with_causes};
 
-use crate::accounts;
+use crate::arn;
 use crate::auth::KeyPairs;
+use crate::backend::CreateStreamError;
 use crate::clock::millis;
 use crate::fault_text::FaultsError;
-use crate::mock::{
-    CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_SCALE_EVERY, DEFAULT_SHARD_LIMIT, Limits, Mock,
-};
+use crate::mock::Mock;
 use crate::server::{ListenError, Server};
+use crate::settings::{DEFAULT_ACCOUNT, DEFAULT_SCALE_EVERY, DEFAULT_SHARD_LIMIT, LimitsMode};
 
 /// Where it listens and how it behaves.
 #[derive(Debug, Clone, clap::Args)]
@@ -55,7 +55,7 @@ pub struct MockArgs {
     #[arg(long, env = "SHARDWISE_MOCK_ALLOW_REMOTE")]
     pub allow_remote: bool,
 
-    /// The account of callers whose access key id is not of 12 digits, which would be their account
+    /// The account of callers whose access key id is not itself an account, of 12 digits
     #[arg(long, env = "SHARDWISE_MOCK_ACCOUNT", default_value = DEFAULT_ACCOUNT, value_parser = account)]
     pub account: String,
 
@@ -67,14 +67,14 @@ pub struct MockArgs {
     #[arg(long, env = "SHARDWISE_MOCK_SHARD_LIMIT", default_value_t = DEFAULT_SHARD_LIMIT, value_name = "N")]
     pub shard_limit: u32,
 
-    /// How much a shard takes and gives: whatever comes, or what the service's shards do
+    /// The limits of a shard: relaxed takes whatever comes, strict what the service's shards take
     #[arg(
         long,
         env = "SHARDWISE_MOCK_LIMITS",
         default_value = "relaxed",
         value_enum
     )]
-    pub limits: Limits,
+    pub limits: LimitsMode,
 
     /// Limit the rates, daily quotas and numbers of streams as the service does
     #[arg(long, env = "SHARDWISE_MOCK_CONTROL_PLANE_LIMITS")]
@@ -98,7 +98,7 @@ pub struct MockArgs {
     )]
     pub state_delay: u64,
 
-    /// How long tables do: no time, since a KCL that finds one on its way waits ten seconds
+    /// How long tables stay CREATING, UPDATING and DELETING; a KCL looks again only after ten seconds
     #[arg(
         long,
         env = "SHARDWISE_MOCK_TABLE_DELAY",
@@ -116,7 +116,7 @@ pub struct MockArgs {
     )]
     pub stale_reads: u64,
 
-    /// Create a stream before answering; may be given several times
+    /// Create a stream before the first answer; may be given several times
     #[arg(
         long,
         env = "SHARDWISE_MOCK_CREATE_STREAM",
@@ -139,7 +139,11 @@ pub struct MockArgs {
     )]
     pub secret: Secret,
 
-    /// Fault rules to begin with, as JSON
+    /// Answer POST /moto-api/reset on the services' port too: it drops all streams, tables and faults
+    #[arg(long, env = "SHARDWISE_MOCK_MOTO_RESET")]
+    pub moto_reset: bool,
+
+    /// Begin with the fault rules of this file, in JSON
     #[arg(long, env = "SHARDWISE_MOCK_FAULTS", value_name = "FILE")]
     pub faults: Option<PathBuf>,
 
@@ -152,7 +156,7 @@ pub struct MockArgs {
     )]
     pub clock: ClockKind,
 
-    /// Make ids and tokens repeatable
+    /// Make ids and tokens repeatable: equal seeds and clocks give equal answers
     #[arg(long, env = "SHARDWISE_MOCK_SEED", value_name = "N")]
     pub seed: Option<u64>,
 }
@@ -266,22 +270,23 @@ impl NewStream {
                 only: only.to_owned(),
             }),
             (Some(region), None) => {
-                let account = mock.accounts().own(&region, mock.now());
-                Ok(mock.create_stream_in(&account, &self.name, self.shards)?)
+                let backend = mock.backend();
+                let account = backend.accounts().own(&region, backend.now());
+                Ok(backend.create_stream(&account, &self.name, self.shards)?)
             }
             _ => Ok(mock.create_stream(&self.name, self.shards)?),
         }
     }
 }
 
-/// Why the program ended before it was told to.
-#[derive(Debug, thiserror::Error)]
+/// Why the program could not begin, or ended by itself.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The address is reachable from other machines and nobody allowed that.
+    /// The address is reachable from other machines, and `--allow-remote` is missing.
     #[error("{0} can be reached from other machines: add --allow-remote if that is meant")]
     Remote(SocketAddr),
     /// The clock is moved over the admin API, and there is none.
@@ -328,8 +333,14 @@ pub enum RunError {
         source: io::Error,
     },
     /// Standard output or the signal handlers failed.
-    #[error("could not tell that it is ready, or wait for the end")]
+    #[error("could not print the ready line, or wait for a signal")]
     Io(#[from] io::Error),
+}
+
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&with_causes(self))
+    }
 }
 
 /// Runs the mock until SIGTERM or ctrl-c.
@@ -338,7 +349,7 @@ pub enum RunError {
 /// it has a TLS port, and `admin http://ADDR` if it has an admin API.
 ///
 /// # Errors
-/// If it cannot begin; once it is ready it ends only when it is told to.
+/// If it cannot begin; once it is ready it ends only by a signal.
 ///
 /// # Cancel safety
 /// Safe: dropped, it closes the port and every connection.
@@ -363,7 +374,8 @@ pub async fn run(args: MockArgs) -> Result<(), RunError> {
         .scale_every(Duration::from_millis(args.scale_every))
         .state_delay(Duration::from_millis(args.state_delay))
         .table_delay(Duration::from_millis(args.table_delay))
-        .stale_reads(Duration::from_millis(args.stale_reads));
+        .stale_reads(Duration::from_millis(args.stale_reads))
+        .moto_reset(args.moto_reset);
     if let Some(seed) = args.seed {
         builder = builder.seed(seed);
     }
@@ -463,7 +475,7 @@ impl EndSignals {
     }
 }
 
-/// The secret access key that `--verify-signatures` takes unless it is told another: what tutorials
+/// The secret access key that `--verify-signatures` takes by default: what tutorials
 /// of local backends set.
 pub const DEFAULT_SECRET: &str = "test";
 
@@ -476,7 +488,7 @@ fn account(text: &str) -> Result<String, String> {
 }
 
 fn region(text: &str) -> Result<String, String> {
-    if accounts::is_region(text) {
+    if arn::is_region(text) {
         Ok(text.to_owned())
     } else {
         Err("a region is lower-case letters, digits and hyphens, such as eu-west-1".to_owned())

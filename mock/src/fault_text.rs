@@ -20,23 +20,31 @@
 //! `{"stale_read_ms": 1500}`, `{"slow_body": {"bytes": 16, "every_ms": 100}}` and
 //! `{"fail_entries": {}}`.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use shardwise_types::with_causes;
 
 use crate::clock::millis;
-use crate::control::{ActiveRule, Effect};
-use crate::fault::{EntryFault, Fault};
-use crate::kinesis::{EntryFaults, Which, shard_id, shard_number};
+use crate::fault::{EntryFault, EntryFaults, Fault, Which};
+use crate::fault_rules::{ActiveRule, Effect};
+use crate::kinesis::{shard_id, shard_number};
 use crate::operation::{Api, Operation};
 
 /// Text that is not a list of fault rules: what is wrong, and on which line.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct FaultsError(String);
+
+impl fmt::Debug for FaultsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&with_causes(self))
+    }
+}
 
 /// A rule of that text, read and found good.
 #[derive(Debug, Deserialize)]
@@ -311,7 +319,7 @@ impl FaultText {
             Effect::Entries(entries) => {
                 let every = match entries.which {
                     Which::Every(every) => every,
-                    // A function, of which nothing but its answers can be told.
+                    // A function, which has no form as text.
                     Which::Picked(_) => one(),
                 };
                 return match entries.fault {

@@ -16,7 +16,7 @@
 //! SubscribeToShard's answer is a body that grows while it is read, in a test without a socket as
 //! well as over HTTP/1.1 and HTTP/2: a record is pushed as soon as it is stored.
 //!
-//! [`Mock::listen_tls`] and `--tls-listen ADDR` (`SHARDWISE_MOCK_TLS_LISTEN`) open a port with TLS for
+//! `Mock::listen_tls` (with the feature `tls`) and `--tls-listen ADDR` (`SHARDWISE_MOCK_TLS_LISTEN`) open a port with TLS for
 //! clients that insist on it, under a certificate that the mock makes at start and that
 //! `--tls-certificate FILE` (`SHARDWISE_MOCK_TLS_CERTIFICATE`) writes out for them to trust.
 //!
@@ -31,6 +31,19 @@
 //! one that runs faster (`--clock scaled:N`), or one that a test moves by hand: in Rust, or over the
 //! admin API (`--clock manual --admin-listen ADDR`), which also adds and lists fault rules, resets,
 //! and counts requests.
+//!
+//! # Features
+//!
+//! None by default: a test that embeds the mock compiles no command line and no TLS.
+//! - `tls`: `Mock::listen_tls`, a port with TLS.
+//! - `cli`: the module `cli` (the flags and `run`) and the program `shardwise-mock`; it includes `tls`.
+//!
+//! # Where is what
+//!
+//! A request's way: `server` (a port) or [`MockService`] → `service` (one exchange) → `auth` → `accounts`
+//! → `kinesis` or `dynamodb` → `http_answer`. A fault is injected in `fault_injection`, chosen by
+//! `fault_rules`; a shard is split in `kinesis/reshard` and `kinesis/stream`; limits stand in
+//! `shardwise_types::limits`, and what keeps to them in `kinesis/throttle` and `kinesis/control_plane`.
 //!
 //! ```
 //! use shardwise_mock::Mock;
@@ -48,33 +61,46 @@
 
 mod accounts;
 mod admin;
-mod answer;
+mod arn;
 mod auth;
+mod backend;
 mod body;
-mod bucket;
+mod builder;
+mod call_counts;
+#[cfg(feature = "cli")]
 pub mod cli;
 mod clock;
-mod control;
 mod dynamodb;
 mod fault;
+mod fault_builder;
+mod fault_injection;
+mod fault_rules;
 mod fault_text;
+mod http_answer;
 mod ids;
 mod kinesis;
 mod mock;
 mod operation;
 mod server;
 mod service;
+mod settings;
+#[cfg(feature = "tls")]
 mod tls;
+mod token_bucket;
 
 pub use crate::admin::AdminService;
 pub use crate::auth::KeyPairs;
-pub use crate::body::ResponseBody;
-pub use crate::fault::{EntryFault, Fault, Rule, RuleHandle};
+pub use crate::backend::CreateStreamError;
+pub use crate::body::{BrokenConnection, ResponseBody, ResponseFuture};
+pub use crate::builder::MockBuilder;
+pub use crate::fault::{EntryFault, Fault};
+pub use crate::fault_builder::Rule;
+pub use crate::fault_rules::RuleHandle;
 pub use crate::fault_text::FaultsError;
-pub use crate::mock::{
-    CreateStreamError, DEFAULT_ACCOUNT, DEFAULT_REGION, DEFAULT_SCALE_EVERY, DEFAULT_SHARD_LIMIT,
-    Limits, Mock, MockBuilder,
-};
+pub use crate::mock::Mock;
 pub use crate::operation::{Api, Operation};
 pub use crate::server::{ListenError, Server};
-pub use crate::service::{BrokenConnection, MockService, ResponseFuture};
+pub use crate::service::MockService;
+pub use crate::settings::{
+    DEFAULT_ACCOUNT, DEFAULT_REGION, DEFAULT_SCALE_EVERY, DEFAULT_SHARD_LIMIT, LimitsMode,
+};

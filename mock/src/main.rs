@@ -1,6 +1,5 @@
 //! The mock as a program of its own; `shardwise mock` is the same.
 
-use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -24,19 +23,8 @@ async fn main() -> ExitCode {
     match run(args.mock).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("shardwise-mock: {}", on_one_line(&error));
+            eprintln!("shardwise-mock: {error:?}");
             ExitCode::FAILURE
         }
     }
-}
-
-/// The error and its causes.
-fn on_one_line(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line += &format!(": {error}");
-        cause = error.source();
-    }
-    line
 }

@@ -1,6 +1,7 @@
 //! The backend on a port: HTTP/1.1 and HTTP/2, in the clear (with prior knowledge) or over TLS (by
 //! ALPN).
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,15 +15,18 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use shardwise_env::{Env, Task};
+use shardwise_types::with_causes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
+#[cfg(feature = "tls")]
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
 use crate::admin::AdminService;
-use crate::mock::Mock;
-use crate::service::{BrokenConnection, MockService, ResponseFuture};
+use crate::body::{BrokenConnection, ResponseFuture};
+use crate::service::MockService;
+#[cfg(feature = "tls")]
 use crate::tls::Tls;
 
 /// Connections served at once; more wait to be accepted. Far above what a fleet on one machine
@@ -33,6 +37,7 @@ const MAX_CONNECTIONS: usize = 10_000;
 /// client can hold; clients keep idle connections for less.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
 
+#[cfg(feature = "tls")]
 /// How long a TLS handshake may take: two round trips, and the arithmetic of a slow client.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -47,11 +52,17 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The address could not be listened on, or its TLS could not be set up.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("could not listen on {address}")]
 pub struct ListenError {
     address: SocketAddr,
     source: io::Error,
+}
+
+impl fmt::Debug for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&with_causes(self))
+    }
 }
 
 impl ListenError {
@@ -62,12 +73,13 @@ impl ListenError {
     }
 }
 
-/// A listening [`Mock`], or its admin API. Dropping it closes the port and every connection at once;
+/// A listening [`Mock`](crate::Mock), or its admin API. Dropping it closes the port and every connection at once;
 /// [`Server::shutdown`] lets requests under way finish.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
     /// In PEM, if the port speaks TLS.
+    #[cfg(feature = "tls")]
     certificate: Option<String>,
     stop: watch::Sender<bool>,
     accepting: Task<()>,
@@ -75,38 +87,53 @@ pub struct Server {
 
 impl Server {
     /// Listens in the clear.
-    pub(crate) async fn bind(mock: &Mock, address: SocketAddr) -> Result<Self, ListenError> {
-        Self::start(mock.service().on_sockets(), address, None).await
+    pub(crate) async fn bind(
+        service: MockService,
+        address: SocketAddr,
+    ) -> Result<Self, ListenError> {
+        Self::start(service.on_sockets(), address, Protection::None).await
     }
 
     /// Listens with TLS.
-    pub(crate) async fn bind_tls(mock: &Mock, address: SocketAddr) -> Result<Self, ListenError> {
+    #[cfg(feature = "tls")]
+    pub(crate) async fn bind_tls(
+        service: MockService,
+        address: SocketAddr,
+    ) -> Result<Self, ListenError> {
         let tls = Tls::new(address.ip()).map_err(|source| ListenError { address, source })?;
-        Self::start(mock.service().on_sockets(), address, Some(tls)).await
+        let protection = Protection::Tls(tls.acceptor);
+        let server = Self::start(service.on_sockets(), address, protection).await?;
+        Ok(Self {
+            certificate: Some(tls.certificate),
+            ..server
+        })
     }
 
     /// Listens for the admin API.
-    pub(crate) async fn bind_admin(mock: &Mock, address: SocketAddr) -> Result<Self, ListenError> {
-        Self::start(mock.admin_service(), address, None).await
+    pub(crate) async fn bind_admin(
+        service: AdminService,
+        address: SocketAddr,
+    ) -> Result<Self, ListenError> {
+        Self::start(service, address, Protection::None).await
     }
 
     async fn start<S: Answering>(
         service: S,
         address: SocketAddr,
-        tls: Option<Tls>,
+        protection: Protection,
     ) -> Result<Self, ListenError> {
         let failed = |source| ListenError { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let (acceptor, certificate) = tls.map(|tls| (tls.acceptor, tls.certificate)).unzip();
         let (stop, stopped) = watch::channel(false);
         // Sockets live in real time. By a clock that is moved by hours, or that stands still, their
         // time limits would cut off who is not late, or never end.
         let env = Env::system();
-        let accepting = env.spawn(accept(env.clone(), listener, acceptor, service, stopped));
+        let accepting = env.spawn(accept(env.clone(), listener, protection, service, stopped));
         Ok(Self {
             address,
-            certificate,
+            #[cfg(feature = "tls")]
+            certificate: None,
             stop,
             accepting,
         })
@@ -118,7 +145,8 @@ impl Server {
         self.address
     }
 
-    /// The certificate of a TLS port, in PEM: what a client must be told to trust.
+    /// The certificate of a TLS port, in PEM: what a client has to trust.
+    #[cfg(feature = "tls")]
     #[must_use]
     pub fn certificate(&self) -> Option<&str> {
         self.certificate.as_deref()
@@ -153,11 +181,20 @@ impl Answering for AdminService {
     }
 }
 
+/// What a connection does before its first request.
+#[derive(Clone)]
+enum Protection {
+    /// Nothing: HTTP in the clear.
+    None,
+    #[cfg(feature = "tls")]
+    Tls(TlsAcceptor),
+}
+
 /// Accepts connections and owns the task of each.
 async fn accept<S: Answering>(
     env: Env,
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    protection: Protection,
     service: S,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -172,12 +209,12 @@ async fn accept<S: Answering>(
                 Ok((stream, _)) => connections.push(env.spawn(connect(
                     env.clone(),
                     stream,
-                    tls.clone(),
+                    protection.clone(),
                     service.clone(),
                     stopped.clone(),
                 ))),
                 Err(error) => {
-                    tracing::warn!(%error, "could not accept a connection");
+                    tracing::warn!("a connection could not be accepted, trying again: {error}");
                     env.sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -192,24 +229,28 @@ async fn accept<S: Answering>(
 async fn connect<S: Answering>(
     env: Env,
     stream: TcpStream,
-    tls: Option<TlsAcceptor>,
+    protection: Protection,
     service: S,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) {
     // Answers are written whole: waiting to fill a packet only adds latency.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else {
-        return serve(env, stream, service, stopped).await;
-    };
-    let shaken = tokio::select! {
-        biased;
-        _ = stopped.changed() => return,
-        shaken = env.timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => shaken,
-    };
-    match shaken {
-        Ok(Ok(stream)) => serve(env, stream, service, stopped).await,
-        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-        Err(error) => tracing::debug!(%error, "TLS handshake took too long"),
+    match protection {
+        Protection::None => serve(env, stream, service, stopped).await,
+        #[cfg(feature = "tls")]
+        Protection::Tls(acceptor) => {
+            let mut stopping = stopped.clone();
+            let shaken = tokio::select! {
+                biased;
+                _ = stopping.changed() => return,
+                shaken = env.timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)) => shaken,
+            };
+            match shaken {
+                Ok(Ok(stream)) => serve(env, stream, service, stopped).await,
+                Ok(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
+                Err(error) => tracing::debug!("a TLS handshake was given up: {error}"),
+            }
+        }
     }
 }
 
@@ -261,7 +302,7 @@ async fn serve<S: Answering>(
             biased;
             result = connection.as_mut() => {
                 if let Err(error) = result {
-                    tracing::debug!(%error, "connection ended");
+                    tracing::debug!("a connection ended: {error}");
                 }
                 return;
             }

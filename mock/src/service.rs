@@ -1,11 +1,11 @@
 //! One HTTP exchange: which service, which operation, is it signed, does it parse, what answers.
 //!
 //! The order of the checks is the service's own, as kinesalite recorded it: origin, method, body,
-//! content type, JSON or CBOR, operation, signature; then the operation's own checks. The path is ignored.
+//! content type, JSON or CBOR, operation, signature; then the operation's own checks. The path is ignored, but for `/moto-api/reset` where that is asked for.
 
 use std::borrow::Cow;
 use std::error::Error;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -17,42 +17,38 @@ use serde_json::json;
 use shardwise_env::Env;
 use tower_service::Service;
 
-use crate::answer::{Answer, DYNAMODB_JSON, PLAIN_JSON};
 use crate::auth::Claim;
-use crate::body::{ResponseBody, read_all};
-use crate::control::{Effect, Subject};
+use crate::backend::Backend;
+use crate::body::{BrokenConnection, ResponseBody, ResponseFuture, read_all};
 use crate::dynamodb::DynamoDb;
 use crate::fault::Fault;
+use crate::fault_injection::{Refusals, strike};
+use crate::fault_rules::{Effect, Subject};
+use crate::http_answer::{DYNAMODB_JSON, HttpAnswer, PLAIN_JSON};
 use crate::kinesis::{Encoding, Failure, Value};
-use crate::mock::Mock;
 use crate::operation::{Api, Operation};
 
 /// The largest request body that is read: ten MiB of records are fourteen as base64, and 500 keys
 /// and the JSON around them are less than one.
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 
-/// A [`Mock`] as a service of whole HTTP requests. Cheap to clone; [`Mock::service`] makes it.
+/// Where moto takes a reset, and suites written for it send one.
+/// <https://docs.getmoto.org/en/latest/docs/server_mode.html>
+const MOTO_RESET: &str = "/moto-api/reset";
+
+/// A [`Mock`](crate::Mock) as a service of whole HTTP requests. Cheap to clone;
+/// [`Mock::service`](crate::Mock::service) makes it.
 #[derive(Debug, Clone)]
 pub struct MockService {
-    mock: Mock,
+    backend: Arc<Backend>,
     /// The clock that a body's arrival is timed by.
     patience: Env,
 }
 
-/// An answer on its way.
-pub type ResponseFuture =
-    Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BrokenConnection>> + Send>>;
-
-/// No answer, or no more of it: a fault rule struck, and the caller sees its connection break.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the connection broke before the end of the answer, by a fault rule")]
-#[non_exhaustive]
-pub struct BrokenConnection;
-
 impl MockService {
-    pub(crate) fn new(mock: Mock) -> Self {
-        let patience = mock.env().clone();
-        Self { mock, patience }
+    pub(crate) fn new(backend: Arc<Backend>) -> Self {
+        let patience = backend.env().clone();
+        Self { backend, patience }
     }
 
     /// For requests that come by sockets: those live in real time, whatever the mock's clock.
@@ -78,29 +74,41 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
-        let (mock, patience) = (self.mock.clone(), self.patience.clone());
+        let (backend, patience) = (self.backend.clone(), self.patience.clone());
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let answer = match read_all(body, MAX_REQUEST_BYTES, &patience).await {
-                Ok(body) => exchange(&mock, &head, &body).await?,
-                Err(status) => Answer::plain(status),
+                Ok(body) => exchange(&backend, &head, &body).await?,
+                Err(status) => HttpAnswer::plain(status),
             };
-            Ok(answer.into_response(&mock, &head))
+            Ok(answer.into_response(&backend, &head))
         })
     }
 }
 
-async fn exchange(mock: &Mock, head: &Parts, body: &Bytes) -> Result<Answer, BrokenConnection> {
+async fn exchange(
+    backend: &Backend,
+    head: &Parts,
+    body: &Bytes,
+) -> Result<HttpAnswer, BrokenConnection> {
     if head.method == Method::OPTIONS && head.headers.contains_key(header::ORIGIN) {
-        return Ok(Answer::plain(StatusCode::OK));
+        return Ok(HttpAnswer::plain(StatusCode::OK));
     }
     if head.method != Method::POST {
-        return Ok(Answer::access_denied());
+        return Ok(HttpAnswer::access_denied());
+    }
+    if backend.moto_reset && head.uri.path() == MOTO_RESET {
+        backend.reset();
+        return Ok(HttpAnswer::new(
+            200,
+            PLAIN_JSON,
+            br#"{"status":"ok"}"#.to_vec(),
+        ));
     }
     let target = Target::read(&head.headers);
     match target.api {
-        Some(Api::DynamoDb) => dynamodb(mock, head, &target, body).await,
-        Some(Api::Kinesis) | None => kinesis(mock, head, &target, body).await,
+        Some(Api::DynamoDb) => dynamodb(backend, head, &target, body).await,
+        Some(Api::Kinesis) | None => kinesis(backend, head, &target, body).await,
     }
 }
 
@@ -133,20 +141,20 @@ impl<'h> Target<'h> {
 }
 
 async fn kinesis(
-    mock: &Mock,
+    backend: &Backend,
     head: &Parts,
     target: &Target<'_>,
     body: &Bytes,
-) -> Result<Answer, BrokenConnection> {
-    let call = match read_kinesis(mock, head, target, body) {
+) -> Result<HttpAnswer, BrokenConnection> {
+    let call = match read_kinesis(backend, head, target, body) {
         Ok(call) => call,
         Err(refusal) => return Ok(refusal),
     };
     let (operation, encoding, request) = (call.operation, call.encoding, &call.request);
-    let refuse = |failure: &Failure| Answer::failure(encoding, failure);
-    mock.control().count(operation);
-    let now = mock.now();
-    let account = mock.accounts().of(&call.claim, Some(operation), now);
+    let refuse = |failure: &Failure| HttpAnswer::failure(encoding, failure);
+    backend.calls().count(operation);
+    let now = backend.now();
+    let account = backend.accounts().of(&call.claim, Some(operation), now);
     let kinesis = &account.kinesis;
     let perform = |effect: Option<&Effect>| {
         let faults = match effect {
@@ -154,18 +162,20 @@ async fn kinesis(
             _ => None,
         };
         if operation == Operation::SubscribeToShard {
-            return match kinesis.subscribe_to_shard(request, encoding, mock.clock()) {
-                Ok(subscription) => Answer::events(ResponseBody::pieces(subscription.messages())),
+            return match kinesis.subscribe_to_shard(request, encoding, backend.clock()) {
+                Ok(subscription) => {
+                    HttpAnswer::events(ResponseBody::pieces(subscription.messages()))
+                }
                 Err(failure) => refuse(&failure),
             };
         }
         // Not `now`: a fault may have delayed it.
-        match kinesis.call(operation, request, encoding, faults, mock.now()) {
-            Ok(body) => Answer::new(200, encoding.content_type(), body),
+        match kinesis.call(operation, request, encoding, faults, backend.now()) {
+            Ok(body) => HttpAnswer::new(200, encoding.content_type(), body),
             Err(failure) => refuse(&failure),
         }
     };
-    let effect = mock.control().apply(&Subject {
+    let effect = backend.rules().apply(&Subject {
         operation,
         caller: call.claim.access_key_id(),
         uptime: now.uptime,
@@ -179,7 +189,7 @@ async fn kinesis(
                 internal: Failure::internal(),
                 answer: refuse,
             };
-            strike(mock, fault, refusals, || perform(None)).await
+            strike(backend, fault, refusals, || perform(None)).await
         }
         effect => Ok(perform(effect.as_ref())),
     }
@@ -195,11 +205,11 @@ struct KinesisCall<'r> {
 
 /// What a request to Kinesis asks for and who signed it, or its refusal by the front end.
 fn read_kinesis<'r>(
-    mock: &Mock,
+    backend: &Backend,
     head: &'r Parts,
     target: &Target<'_>,
     body: &'r Bytes,
-) -> Result<KinesisCall<'r>, Answer> {
+) -> Result<KinesisCall<'r>, HttpAnswer> {
     let content_type = content_type(head);
     let encoding = Encoding::of(content_type);
     if body.is_empty() {
@@ -209,28 +219,29 @@ fn read_kinesis<'r>(
         };
         // The service answers in CBOR as long as nothing says JSON.
         let encoding = encoding.unwrap_or(Encoding::Cbor);
-        return Err(Answer::failure(encoding, &Failure::bare(kind)));
+        return Err(HttpAnswer::failure(encoding, &Failure::bare(kind)));
     }
     let Some(encoding) = encoding else {
         return Err(if content_type == PLAIN_JSON {
             match Encoding::Json.read(body) {
-                Some(_) => Answer::plain_json(404, "UnknownOperationException"),
-                None => Answer::plain_json(400, "SerializationException"),
+                Some(_) => HttpAnswer::plain_json(404, "UnknownOperationException"),
+                None => HttpAnswer::plain_json(400, "SerializationException"),
             }
         } else if target.is_complete {
-            Answer::unknown_content_type()
+            HttpAnswer::unknown_content_type()
         } else {
-            Answer::access_denied()
+            HttpAnswer::access_denied()
         });
     };
-    let refuse = |failure: &Failure| Answer::failure(encoding, failure);
+    let refuse = |failure: &Failure| HttpAnswer::failure(encoding, failure);
     let request = encoding
         .read(body)
         .ok_or_else(|| refuse(&Failure::bare("SerializationException")))?;
     let operation = target
         .operation
         .ok_or_else(|| refuse(&Failure::unknown_operation()))?;
-    let claim = authenticate(mock, head, body, Api::Kinesis).map_err(|failure| refuse(&failure))?;
+    let claim =
+        authenticate(backend, head, body, Api::Kinesis).map_err(|failure| refuse(&failure))?;
     Ok(KinesisCall {
         operation,
         encoding,
@@ -240,20 +251,20 @@ fn read_kinesis<'r>(
 }
 
 async fn dynamodb(
-    mock: &Mock,
+    backend: &Backend,
     head: &Parts,
     target: &Target<'_>,
     body: &Bytes,
-) -> Result<Answer, BrokenConnection> {
+) -> Result<HttpAnswer, BrokenConnection> {
     let refuse = |failure: &Failure| {
         let message = failure.message.as_deref().unwrap_or_default();
         let body = json!({"__type": failure.kind, "message": message}).to_string();
-        Answer::dynamodb(failure.status, body.into_bytes())
+        HttpAnswer::dynamodb(failure.status, body.into_bytes())
     };
     if content_type(head) != DYNAMODB_JSON {
-        return Ok(Answer::unknown_content_type());
+        return Ok(HttpAnswer::unknown_content_type());
     }
-    let claim = match authenticate(mock, head, body, Api::DynamoDb) {
+    let claim = match authenticate(backend, head, body, Api::DynamoDb) {
         Ok(claim) => claim,
         Err(failure) => {
             let kind = format!("com.amazon.coral.service#{}", failure.kind);
@@ -264,20 +275,20 @@ async fn dynamodb(
         }
     };
     let ask = |dynamodb: &DynamoDb| match dynamodb.call(target.name, body) {
-        Ok(body) => Answer::dynamodb(200, body),
+        Ok(body) => HttpAnswer::dynamodb(200, body),
         Err(failure) => {
             let body = failure.body.to_string().into_bytes();
-            Answer::dynamodb(failure.status, body)
+            HttpAnswer::dynamodb(failure.status, body)
         }
     };
-    let now = mock.now();
-    let account = mock.accounts().of(&claim, target.operation, now);
+    let now = backend.now();
+    let account = backend.accounts().of(&claim, target.operation, now);
     let perform = || ask(&account.dynamodb);
     let Some(operation) = target.operation else {
         return Ok(perform());
     };
-    mock.control().count(operation);
-    let effect = mock.control().apply(&Subject {
+    backend.calls().count(operation);
+    let effect = backend.rules().apply(&Subject {
         operation,
         caller: claim.access_key_id(),
         uptime: now.uptime,
@@ -302,78 +313,23 @@ async fn dynamodb(
                 },
                 answer: refuse,
             };
-            strike(mock, fault, refusals, perform).await
+            strike(backend, fault, refusals, perform).await
         }
         Some(Effect::Entries(_)) | None => Ok(perform()),
     }
 }
 
-/// How a service refuses what a fault rule strikes.
-struct Refusals<A> {
-    throttled: Failure,
-    internal: Failure,
-    answer: A,
-}
-
-/// What becomes of a request that a fault strikes as a whole.
-async fn strike(
-    mock: &Mock,
-    fault: Fault,
-    refusals: Refusals<impl Fn(&Failure) -> Answer>,
-    perform: impl Fn() -> Answer,
-) -> Result<Answer, BrokenConnection> {
-    let refuse = refusals.answer;
-    Ok(match fault {
-        Fault::Throttle => refuse(&refusals.throttled),
-        Fault::Internal => refuse(&refusals.internal),
-        Fault::LoseAnswer => {
-            perform();
-            refuse(&refusals.internal)
-        }
-        Fault::LoseResponse => {
-            perform();
-            return Err(BrokenConnection);
-        }
-        Fault::LoseRequest => return Err(BrokenConnection),
-        Fault::Delay(time) => {
-            mock.env().sleep(time).await;
-            perform()
-        }
-        Fault::TruncateBody(bytes) => perform().with_body(|body| body.truncated(bytes)),
-        Fault::SlowBody { bytes, every } => {
-            perform().with_body(|body| body.dribbling(bytes, every, mock.env().clone()))
-        }
-        // Only tables can be read as they were.
-        Fault::StaleRead(_) => perform(),
-        Fault::Unavailable => refuse(&Failure {
-            status: 503,
-            ..Failure::new(
-                "ServiceUnavailable",
-                "Service is unable to handle the request.",
-            )
-        }),
-        Fault::Error {
-            status,
-            kind,
-            message,
-        } => refuse(&Failure {
-            status,
-            kind: Cow::Owned(kind),
-            message: Some(message),
-        }),
-    })
-}
-
-/// Who signed a request; refuses it if nobody did, or wrongly where signatures count.
+/// Who signed a request; refuses it without a signature, and with a wrong one where signatures are
+/// verified.
 fn authenticate<'r>(
-    mock: &Mock,
+    backend: &Backend,
     head: &'r Parts,
     body: &[u8],
     api: Api,
 ) -> Result<Claim<'r>, Failure> {
     let claim = Claim::read(head)?;
-    if let Some(verifier) = mock.verifier() {
-        verifier.verify(&claim, head, body, api, mock.now().wall_seconds())?;
+    if let Some(verifier) = backend.verifier() {
+        verifier.verify(&claim, head, body, api, backend.now().wall_seconds())?;
     }
     Ok(claim)
 }

@@ -1,4 +1,4 @@
-//! Who signed a request, whether completely, and, where the mock is told to verify, whether truly.
+//! Who signed a request, whether completely, and, where the mock verifies, whether truly.
 //!
 //! [`Claim`] is what a request says of itself, [`canonical`] what its signer calculated over, and
 //! [`verify`] compares. Without verification a claim must only be complete.

@@ -7,7 +7,7 @@ use http::{HeaderValue, Request};
 use http_body_util::{BodyExt as _, Full};
 use proptest::prelude::*;
 use serde_json::Value;
-use shardwise_env::Simulation;
+use shardwise_env::{Env, Simulation};
 use tower_service::Service as _;
 
 use super::*;
@@ -111,8 +111,11 @@ fn unsigned(target: &str, uri: &str) -> Request<()> {
 }
 
 fn mock() -> Mock {
+    mock_on(Simulation::new(1).node("mock", 1.0).env())
+}
+
+fn mock_on(env: Env) -> Mock {
     let keys = KeyPairs::fixed([(ID, SECRET)]).expired_token("old");
-    let env = Simulation::new(1).node("mock", 1.0).env();
     let builder = Mock::builder().env(env).verify_signatures(keys);
     builder.region("us-east-1").build()
 }
@@ -308,9 +311,10 @@ async fn what_stands_wrongly_in_a_header_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_signature_ages_by_the_mocks_clock_and_a_query_says_how_long_it_holds() {
-    let mock = mock();
+    let env = Simulation::new(1).node("mock", 1.0).env();
+    let mock = mock_on(env.clone());
     let signer = Signer::default();
-    mock.env().sleep(Duration::from_secs(61)).await;
+    env.sleep(Duration::from_secs(61)).await;
     let expiring =
         |seconds: &str| signer.query(LIST_STREAMS, "{}", &format!("&X-Amz-Expires={seconds}"));
     let (_, kind, message) = answer(&mock, expiring("60")).await;
@@ -323,7 +327,7 @@ async fn a_signature_ages_by_the_mocks_clock_and_a_query_says_how_long_it_holds(
         let (_, _, message) = answer(&mock, expiring(wrong)).await;
         assert!(message.starts_with("X-Amz-Expires must be"), "{message}");
     }
-    mock.env().sleep(Duration::from_secs(900)).await;
+    env.sleep(Duration::from_secs(900)).await;
     let (status, ..) = answer(&mock, signer.header(LIST_STREAMS, "{}")).await;
     assert_eq!(status, 400);
     assert_eq!(answer(&mock, expiring("3600")).await.0, 200);

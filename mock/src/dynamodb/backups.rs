@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::DynamoDb;
 use super::error::Failure;
 use super::members::Members;
-use super::table::epoch_seconds;
+use super::timestamp::epoch_seconds;
 
 /// Point-in-time recovery of a table that has it.
 #[derive(Debug, Clone, Copy)]

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::capacity::{CapacityReport, Consumed};
+use super::collection::CollectionMetrics;
 use super::error::Failure;
 use super::expression::{Expressions, Projection};
 use super::members::Members;
@@ -37,7 +38,7 @@ impl DynamoDb {
         let requests = members.map("RequestItems")?;
         let requests = requests.ok_or_else(|| members.missing("RequestItems"))?;
         let capacity = CapacityReport::take(&mut members)?;
-        members.choice("ReturnItemCollectionMetrics", &["SIZE", "NONE"])?;
+        let mut collections = CollectionMetrics::take(&mut members)?;
         members.finish()?;
         let mut writes = Vec::new();
         for (named, list) in requests {
@@ -70,6 +71,7 @@ impl DynamoDb {
             };
             let plan = write.plan(table)?;
             let cost = plan.consumed(table);
+            collections.note(table, &key, write.change.named_by());
             costs.entry(write.table.clone()).or_default().add(&cost);
             if planned.insert((&write.table, key), plan.new).is_some() {
                 return Err(duplicates());
@@ -79,7 +81,8 @@ impl DynamoDb {
             serving(tables.get_mut(table), now)?.write(key, item, now);
         }
         let mut answer = json!({"UnprocessedItems": {}});
-        capacity.add_all_to(&mut answer, &costs);
+        capacity.add_all_to(&mut answer, &costs, None);
+        collections.add_all_to(&mut answer);
         Ok(answer)
     }
 
@@ -147,7 +150,7 @@ impl DynamoDb {
             responses.insert(read.named, found.into());
         }
         let mut answer = json!({"Responses": responses, "UnprocessedKeys": unprocessed});
-        capacity.add_all_to(&mut answer, &costs);
+        capacity.add_all_to(&mut answer, &costs, None);
         Ok(answer)
     }
 

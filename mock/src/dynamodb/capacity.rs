@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::error::Failure;
 use super::members::Members;
-use super::table::{Index, Table};
+use super::table::{Index, IndexKind, Table};
 use super::value::{Item, item_size};
 
 /// How much of the cost an answer tells.
@@ -21,7 +21,8 @@ pub(super) enum CapacityReport {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Consumed {
     table: u32,
-    indexes: BTreeMap<String, u32>,
+    /// By kind and name.
+    indexes: BTreeMap<(IndexKind, String), u32>,
 }
 
 impl CapacityReport {
@@ -37,39 +38,43 @@ impl CapacityReport {
 
     /// Adds the cost to an answer.
     pub(super) fn add_to(self, answer: &mut Value, table: &str, consumed: &Consumed) {
-        if let Some(capacity) = self.describe(table, consumed) {
-            answer["ConsumedCapacity"] = capacity;
-        }
-    }
-
-    /// Adds the costs of an operation on several tables to an answer.
-    pub(super) fn add_all_to(self, answer: &mut Value, costs: &BTreeMap<String, Consumed>) {
-        let costs = costs
-            .iter()
-            .filter_map(|(table, consumed)| self.describe(table, consumed));
-        let costs = costs.collect::<Vec<_>>();
         if self != Self::None {
-            answer["ConsumedCapacity"] = costs.into();
+            answer["ConsumedCapacity"] = self.describe(table, consumed, None);
         }
     }
 
-    fn describe(self, table: &str, consumed: &Consumed) -> Option<Value> {
-        if self == Self::None {
-            return None;
+    /// Adds the costs of an operation on several tables to an answer. A transaction says of what kind
+    /// its units are, by the member that tells them once more.
+    pub(super) fn add_all_to(
+        self,
+        answer: &mut Value,
+        costs: &BTreeMap<String, Consumed>,
+        kind: Option<&str>,
+    ) {
+        if self != Self::None {
+            let costs = costs.iter();
+            let costs = costs.map(|(table, consumed)| self.describe(table, consumed, kind));
+            answer["ConsumedCapacity"] = costs.collect();
         }
-        let total = consumed.table + consumed.indexes.values().sum::<u32>();
-        let mut capacity = json!({"TableName": table, "CapacityUnits": units(total)});
+    }
+
+    fn describe(self, table: &str, consumed: &Consumed, kind: Option<&str>) -> Value {
+        let capacity = |halves| {
+            let mut capacity = json!({"CapacityUnits": units(halves)});
+            if let Some(kind) = kind {
+                capacity[kind] = units(halves).into();
+            }
+            capacity
+        };
+        let mut described = capacity(consumed.table + consumed.indexes.values().sum::<u32>());
+        described["TableName"] = table.into();
         if self == Self::Indexes {
-            capacity["Table"] = json!({"CapacityUnits": units(consumed.table)});
-            if !consumed.indexes.is_empty() {
-                let indexes = consumed
-                    .indexes
-                    .iter()
-                    .map(|(name, halves)| (name.clone(), json!({"CapacityUnits": units(*halves)})));
-                capacity["GlobalSecondaryIndexes"] = Value::Object(indexes.collect());
+            described["Table"] = capacity(consumed.table);
+            for ((kind, name), halves) in &consumed.indexes {
+                described[kind.member()][name] = capacity(*halves);
             }
         }
-        Some(capacity)
+        described
     }
 }
 
@@ -91,9 +96,15 @@ impl Consumed {
         self
     }
 
+    /// The same, and an item of so many bytes fetched from the table.
+    pub(super) fn and_fetched(mut self, bytes: usize, consistent: bool) -> Self {
+        self.table += read_halves(bytes, consistent);
+        self
+    }
+
     /// Bytes read from the table, or from an index of it.
     pub(super) fn read(bytes: usize, consistent: bool, index: Option<&Index>) -> Self {
-        let halves = blocks(bytes, READ_BLOCK) * if consistent { 2 } else { 1 };
+        let halves = read_halves(bytes, consistent);
         match index {
             None => Self {
                 table: halves,
@@ -101,7 +112,7 @@ impl Consumed {
             },
             Some(index) => Self {
                 table: 0,
-                indexes: BTreeMap::from([(index.name.clone(), halves)]),
+                indexes: BTreeMap::from([((index.kind, index.name.clone()), halves)]),
             },
         }
     }
@@ -121,7 +132,7 @@ impl Consumed {
                 // Another key: the index deletes one row and puts another.
                 (old, new) => old.as_ref().map_or(0, size) + new.as_ref().map_or(0, size),
             };
-            Some((index.name.clone(), halves))
+            Some(((index.kind, index.name.clone()), halves))
         });
         let size = |item: Option<&Item>| item.map_or(0, item_size);
         Self {
@@ -129,6 +140,10 @@ impl Consumed {
             indexes: indexes.collect(),
         }
     }
+}
+
+fn read_halves(bytes: usize, consistent: bool) -> u32 {
+    blocks(bytes, READ_BLOCK) * if consistent { 2 } else { 1 }
 }
 
 fn write_halves(bytes: usize) -> u32 {

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::value::{Item, item_to_json};
+use super::value::{Item, ValueError, item_to_json};
 
 /// An error answer, ready for the wire.
 #[derive(Debug, Clone, PartialEq)]
@@ -186,6 +186,15 @@ impl Failure {
         Self {
             status: 400,
             body: json!({"__type": kind, "message": message}),
+        }
+    }
+}
+
+impl From<ValueError> for Failure {
+    fn from(error: ValueError) -> Self {
+        match error {
+            ValueError::Shape(message) => Self::serialization(message),
+            ValueError::Content(message) => Self::validation(message),
         }
     }
 }

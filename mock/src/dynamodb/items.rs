@@ -1,12 +1,12 @@
 //! GetItem, PutItem, UpdateItem and DeleteItem.
 //!
-//! Refused: `AttributesToGet`. `ReturnItemCollectionMetrics` is taken and answers nothing, as in
-//! the service for tables without local secondary indexes, the only ones there are here.
+//! Refused: `AttributesToGet`.
 
 use serde_json::{Value, json};
 
 use super::DynamoDb;
 use super::capacity::{CapacityReport, Consumed};
+use super::collection::CollectionMetrics;
 use super::error::Failure;
 use super::expression::{Expressions, Projection};
 use super::members::Members;
@@ -63,7 +63,7 @@ impl DynamoDb {
     fn write_item(&self, mut members: Members, kind: Kind) -> Result<Value, Failure> {
         let returns = members.choice("ReturnValues", &RETURN_VALUES)?;
         let returns = returns.unwrap_or("NONE");
-        members.choice("ReturnItemCollectionMetrics", &["SIZE", "NONE"])?;
+        let mut collections = CollectionMetrics::take(&mut members)?;
         let capacity = CapacityReport::take(&mut members)?;
         let write = ItemWrite::take(self, &mut members, kind, Legacy::Taken)?;
         members.finish()?;
@@ -82,6 +82,8 @@ impl DynamoDb {
                 answer["Attributes"] = item_to_json(&attributes);
             }
             capacity.add_to(&mut answer, &write.table, &planned.consumed(table));
+            collections.note(table, &planned.key, write.change.named_by());
+            collections.add_to(&mut answer);
             if planned.writes {
                 let Planned { key, new, .. } = planned;
                 table.write(key, new, now);

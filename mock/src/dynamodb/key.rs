@@ -143,11 +143,7 @@ impl KeyAttribute {
     }
 
     /// Checks the value that an item has for this attribute of an index.
-    pub(super) fn check_in_index(
-        &self,
-        value: &AttributeValue,
-        index: &str,
-    ) -> Result<(), Failure> {
+    fn check_in_index(&self, value: &AttributeValue, index: &str) -> Result<KeyValue, Failure> {
         let Self { name, key_type } = self;
         let Some(key) = KeyValue::of(value, *key_type) else {
             return Err(Failure::invalid_parameters(&format!(
@@ -157,7 +153,7 @@ impl KeyAttribute {
             )));
         };
         match key.emptiness() {
-            None => Ok(()),
+            None => Ok(key),
             Some(kind) => Err(Failure::validation(format!(
                 "One or more parameter values are not valid. A value specified for a secondary \
                  index key is not supported. The AttributeValue for a key attribute cannot \
@@ -233,6 +229,20 @@ impl KeySchema {
         Ok(())
     }
 
+    /// Checks what an item has for the attributes of this index: each may be absent, but not of another
+    /// type, empty or too long.
+    pub(super) fn check_in_index(&self, item: &Item, index: &str) -> Result<(), Failure> {
+        if let Some(value) = item.get(&self.hash.name) {
+            check_hash_size(&self.hash.check_in_index(value, index)?)?;
+        }
+        if let Some(attribute) = &self.range
+            && let Some(value) = item.get(&attribute.name)
+        {
+            check_range_size(&attribute.check_in_index(value, index)?)?;
+        }
+        Ok(())
+    }
+
     /// The key under which an index holds an item; none if the item is not in the index.
     pub(super) fn key_in_index(&self, item: &Item) -> Option<ItemKey> {
         let value = |attribute: &KeyAttribute| {
@@ -261,19 +271,31 @@ impl KeySchema {
     ) -> Result<ItemKey, Failure> {
         let checked = |attribute: &KeyAttribute| attribute.not_empty(value(attribute)?);
         let hash = checked(&self.hash)?;
-        if hash.len() > MAX_HASH_KEY {
-            return Err(Failure::invalid_parameters(
-                "Size of hashkey has exceeded the maximum size limit of2048 bytes",
-            ));
-        }
+        check_hash_size(&hash)?;
         let range = self.range.as_ref().map(checked).transpose()?;
-        if range.as_ref().map_or(0, KeyValue::len) > MAX_RANGE_KEY {
-            return Err(Failure::invalid_parameters(
-                "Aggregated size of all range keys has exceeded the size limit of 1024 bytes",
-            ));
+        if let Some(range) = &range {
+            check_range_size(range)?;
         }
         Ok(ItemKey::new(hash, range))
     }
+}
+
+fn check_hash_size(hash: &KeyValue) -> Result<(), Failure> {
+    if hash.len() > MAX_HASH_KEY {
+        return Err(Failure::invalid_parameters(
+            "Size of hashkey has exceeded the maximum size limit of2048 bytes",
+        ));
+    }
+    Ok(())
+}
+
+fn check_range_size(range: &KeyValue) -> Result<(), Failure> {
+    if range.len() > MAX_RANGE_KEY {
+        return Err(Failure::invalid_parameters(
+            "Aggregated size of all range keys has exceeded the size limit of 1024 bytes",
+        ));
+    }
+    Ok(())
 }
 
 const MAX_HASH_KEY: usize = 2048;

@@ -1,7 +1,7 @@
 //! One structure of a request, whose members are taken out by name.
 //!
-//! What nobody has taken by the time of [`Members::finish`] is refused: the mock never ignores
-//! a member silently, whether it is one it does not implement or one that does not exist.
+//! What is left at [`Members::finish`] is refused: a member of the API model that is not implemented
+//! is never ignored. Members outside the model have been dropped before (`model`).
 
 use std::ops::RangeInclusive;
 
@@ -189,6 +189,11 @@ impl Members {
     /// All members that have not been taken.
     pub(super) fn all(&self) -> &Map<String, Value> {
         &self.members
+    }
+
+    /// The same, to be changed.
+    pub(super) fn all_mut(&mut self) -> &mut Map<String, Value> {
+        &mut self.members
     }
 
     /// A member as it came, left where it is.

@@ -1,18 +1,19 @@
 //! DynamoDB as the lease tables of a Kinesis consumer need it.
 //!
-//! Tables with global secondary indexes, items, scans and queries, with expressions and with the
+//! Tables with secondary indexes, items, scans and queries, with expressions and with the
 //! legacy parameters `Expected` and `AttributeUpdates`; batches, transactions, time to live, tags
 //! and the setting of continuous backups. States of tables and indexes change with the clock of
 //! [`Env`], computed when someone looks. Reads are of the present unless
 //! [`DynamoDb::stale_reads`] says otherwise.
 //!
-//! Not here: streams, local secondary indexes, backups themselves, global tables, PartiQL, and
-//! throttling by throughput. An unknown operation gets the service's error; a member that is not
-//! implemented is refused by name, never ignored.
+//! Not here: streams, backups themselves, global tables, PartiQL, and throttling by throughput. An
+//! unknown operation gets the service's error; a member that the API model has and that is not
+//! implemented is refused by name, one that the model does not have is ignored.
 
 mod backups;
 mod batch;
 mod capacity;
+mod collection;
 mod error;
 mod expression;
 mod items;
@@ -28,6 +29,7 @@ mod table;
 mod table_ops;
 mod table_request;
 mod tags;
+mod timestamp;
 mod transact;
 mod ttl;
 mod update_table;
@@ -40,14 +42,13 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use shardwise_env::{Env, Instant};
+use shardwise_env::{Env, Instant, lock};
 
-use crate::accounts;
-use crate::ids::Ids;
+use crate::arn::arn;
 
 use self::members::Members;
 use self::table::{Status, Table};
@@ -65,7 +66,7 @@ pub(crate) struct DynamoDb {
     /// How long a table or an index takes to be created, updated or deleted.
     state_delay: Duration,
     /// Where the ids of tables and the ages of eventual reads are drawn from.
-    ids: Arc<Ids>,
+    random: Env,
     /// How old the answer of an eventual read is.
     stale: Stale,
     /// For how long tables keep what was replaced. Locked after the tables, never before.
@@ -88,7 +89,7 @@ enum Stale {
 impl DynamoDb {
     pub(crate) fn new(env: Env, account: &str, region: &str, state_delay: Duration) -> Self {
         Self {
-            ids: Arc::new(Ids::new(env.random_u64())),
+            random: env.clone(),
             env,
             account: account.to_owned(),
             region: region.to_owned(),
@@ -100,12 +101,9 @@ impl DynamoDb {
         }
     }
 
-    /// Makes ids and the ages of eventual reads repeatable.
-    pub(crate) fn seeded(self, seed: u64) -> Self {
-        Self {
-            ids: Arc::new(Ids::new(seed)),
-            ..self
-        }
+    /// Draws ids and the ages of eventual reads from there.
+    pub(crate) fn drawing_from(self, random: Env) -> Self {
+        Self { random, ..self }
     }
 
     /// Whether there are no tables.
@@ -136,7 +134,7 @@ impl DynamoDb {
     /// Keeps what is replaced from now on for at least that long.
     pub(crate) fn keep_past(&self, time: Duration) {
         let mut tables = self.tables();
-        let mut keep = self.keep.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keep = lock(&self.keep);
         *keep = time.max(*keep);
         for table in tables.values_mut() {
             table.versions.keep_for(*keep);
@@ -145,7 +143,7 @@ impl DynamoDb {
 
     /// The past of a table that is new.
     fn new_versions(&self) -> Versions {
-        Versions::new(*self.keep.lock().unwrap_or_else(PoisonError::into_inner))
+        Versions::new(*lock(&self.keep))
     }
 
     /// Whether a request is about the table of that name, alone or among others.
@@ -199,15 +197,15 @@ impl DynamoDb {
             "UpdateTimeToLive" => Self::update_time_to_live,
             _ => return Err(Failure::unknown_operation()),
         };
-        let members = Members::parse(body)?;
-        model::check(operation, &members)?;
+        let mut members = Members::parse(body)?;
+        model::check(operation, &mut members)?;
         let answer = run(self, members)?;
         Ok(answer.to_string().into_bytes())
     }
 
     /// The tables, without those whose deletion is over and without what has expired.
     fn tables(&self) -> MutexGuard<'_, BTreeMap<String, Table>> {
-        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tables = lock(&self.tables);
         let (now, wall) = (self.env.now(), self.env.wall_now());
         tables.retain(|_, table| !table.is_gone(now));
         for table in tables.values_mut() {
@@ -223,7 +221,7 @@ impl DynamoDb {
             Stale::UpTo(Duration::ZERO) => Duration::ZERO,
             Stale::UpTo(limit) => {
                 let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX - 1);
-                Duration::from_micros(self.ids.draw_below(limit.saturating_add(1)))
+                Duration::from_micros(self.random.random_below(limit.saturating_add(1)))
             }
         }
     }
@@ -267,7 +265,7 @@ impl DynamoDb {
     /// The ARN of a table: the only place that makes one.
     fn arn(&self, table: &str) -> String {
         let resource = format!("table/{table}");
-        accounts::arn("dynamodb", &self.region, &self.account, &resource)
+        arn("dynamodb", &self.region, &self.account, &resource)
     }
 }
 

@@ -9,7 +9,7 @@ use super::capacity::{CapacityReport, Consumed};
 use super::error::Failure;
 use super::expression::{Condition, Expressions, Projection};
 use super::members::Members;
-use super::table::{Index, IndexProjection, Row, RowKey, Table};
+use super::table::{Index, IndexKind, IndexProjection, Row, RowKey, Table};
 use super::value::{Item, item_size, item_to_json};
 
 /// The members that Scan and Query share.
@@ -92,6 +92,9 @@ impl PageRequest {
                 "Cannot read from backfilling global secondary index: {name}"
             )));
         }
+        if index.kind == IndexKind::Local {
+            return Ok(Some(index));
+        }
         if self.consistent {
             return Err(Failure::validation(
                 "Consistent reads are not supported on global secondary indexes",
@@ -111,6 +114,24 @@ impl PageRequest {
             ))),
             None => Ok(Some(index)),
         }
+    }
+
+    /// Whether a read of a local index must fetch items from the table, for what it does not hold.
+    fn fetches(&self, table: &Table, index: &Index) -> bool {
+        let is_missing = |name: &str| !index.holds(&table.schema, name);
+        let filtered = self.filter.as_ref().map(Condition::attributes);
+        index.kind == IndexKind::Local
+            && index.projection != IndexProjection::All
+            && (self.select == Some("ALL_ATTRIBUTES")
+                || self
+                    .projection
+                    .iter()
+                    .flat_map(Projection::attributes)
+                    .any(|name| is_missing(name))
+                || filtered
+                    .unwrap_or_default()
+                    .iter()
+                    .any(|name| is_missing(name)))
     }
 
     /// Where the page begins: after the row that `ExclusiveStartKey` names.
@@ -154,6 +175,8 @@ impl PageRequest {
         index: Option<&Index>,
         rows: impl Iterator<Item = Row<'a>>,
     ) -> Value {
+        let fetches = index.is_some_and(|index| self.fetches(table, index));
+        let mut fetched = Vec::new();
         let (mut scanned, mut bytes) = (0, 0);
         let mut items = Vec::new();
         let mut count = 0;
@@ -164,15 +187,16 @@ impl PageRequest {
             if Some(scanned) == self.limit || bytes >= PAGE_SIZE {
                 last = Some(start_key_of(table, index, &row.item));
             }
-            if self
-                .filter
-                .as_ref()
-                .is_none_or(|filter| filter.holds(&row.item))
-            {
+            let whole = table.items.get(row.table_key).filter(|_| fetches);
+            fetched.extend(whole.map(item_size));
+            let item = whole.unwrap_or(&row.item);
+            let fits = |filter: &Condition| filter.holds(item);
+            if self.filter.as_ref().is_none_or(fits) {
                 count += 1;
                 if self.select != Some("COUNT") {
                     items.push(match &self.projection {
-                        Some(projection) => item_to_json(&projection.apply(&row.item)),
+                        Some(projection) => item_to_json(&projection.apply(item)),
+                        None if self.select == Some("ALL_ATTRIBUTES") => item_to_json(item),
                         None => item_to_json(&row.item),
                     });
                 }
@@ -188,7 +212,10 @@ impl PageRequest {
         if let Some(last) = last {
             answer["LastEvaluatedKey"] = last;
         }
-        let consumed = Consumed::read(bytes, self.consistent, index);
+        let mut consumed = Consumed::read(bytes, self.consistent, index);
+        for bytes in fetched {
+            consumed = consumed.and_fetched(bytes, self.consistent);
+        }
         self.capacity.add_to(&mut answer, &table.name, &consumed);
         answer
     }

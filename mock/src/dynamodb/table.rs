@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use shardwise_env::Instant;
@@ -14,10 +14,13 @@ use shardwise_env::Instant;
 use super::backups::Recovery;
 use super::error::Failure;
 use super::key::{ItemKey, KeyAttribute, KeySchema, KeyValue};
-use super::tags::Tags;
+use super::timestamp::epoch_seconds;
 use super::ttl::TimeToLive;
 use super::value::{Item, item_size};
 use super::versions::Versions;
+
+/// Tags by key.
+pub(super) type Tags = BTreeMap<String, String>;
 
 /// The state in which a table is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +51,7 @@ pub(super) struct Table {
     pub(super) created: SystemTime,
     pub(super) definitions: Vec<KeyAttribute>,
     pub(super) schema: KeySchema,
-    pub(super) settings: Settings,
+    pub(super) settings: TableSettings,
     pub(super) indexes: Vec<Index>,
     /// The last change of state, and when it is over.
     pub(super) change: (Status, Instant),
@@ -62,9 +65,10 @@ pub(super) struct Table {
 
 /// What has no effect on a mock, and is kept to be described.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Settings {
+pub(super) struct TableSettings {
     /// Capacity units; none on demand.
     pub(super) throughput: Option<Throughput>,
+    pub(super) throughput_changes: ThroughputChanges,
     /// When the table was put on demand.
     pub(super) on_demand_since: Option<SystemTime>,
     pub(super) class: Option<&'static str>,
@@ -79,10 +83,80 @@ pub(super) struct Throughput {
     pub(super) write: i64,
 }
 
-/// A global secondary index.
+/// When the throughput of a table was raised and lowered.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ThroughputChanges {
+    last_increase: Option<SystemTime>,
+    last_decrease: Option<SystemTime>,
+    /// The decreases of the day of the last one.
+    decreases: u32,
+}
+
+impl ThroughputChanges {
+    /// Notes a change from one throughput to another; one of its two numbers may rise while the other
+    /// falls.
+    pub(super) fn note(&mut self, old: Throughput, new: Throughput, wall: SystemTime) {
+        if new.read > old.read || new.write > old.write {
+            self.last_increase = Some(wall);
+        }
+        if new.read < old.read || new.write < old.write {
+            self.decreases = self.decreases_on(wall) + 1;
+            self.last_decrease = Some(wall);
+        }
+    }
+
+    /// How many decreases there were on the day of that time, by UTC.
+    fn decreases_on(&self, wall: SystemTime) -> u32 {
+        match self.last_decrease {
+            Some(last) if day(last) == day(wall) => self.decreases,
+            _ => 0,
+        }
+    }
+
+    /// The throughput as a table's description has it.
+    fn describe(&self, throughput: Throughput, wall: SystemTime) -> Value {
+        let mut described = throughput.to_json();
+        described["NumberOfDecreasesToday"] = self.decreases_on(wall).into();
+        if let Some(at) = self.last_increase {
+            described["LastIncreaseDateTime"] = epoch_seconds(at).into();
+        }
+        if let Some(at) = self.last_decrease {
+            described["LastDecreaseDateTime"] = epoch_seconds(at).into();
+        }
+        described
+    }
+}
+
+fn day(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs() / (24 * 60 * 60)
+}
+
+/// Which kind of secondary index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum IndexKind {
+    /// By any attribute; read eventually, and added and deleted at any time.
+    Global,
+    /// By the table's hash key and another attribute; made with the table, read consistently where
+    /// that is asked for, and what it does not hold is fetched from the table.
+    Local,
+}
+
+impl IndexKind {
+    /// The member that tells of such indexes.
+    pub(super) const fn member(self) -> &'static str {
+        match self {
+            Self::Global => "GlobalSecondaryIndexes",
+            Self::Local => "LocalSecondaryIndexes",
+        }
+    }
+}
+
+/// A secondary index.
 #[derive(Debug, Clone)]
 pub(super) struct Index {
     pub(super) name: String,
+    pub(super) kind: IndexKind,
     pub(super) schema: KeySchema,
     pub(super) projection: IndexProjection,
     pub(super) throughput: Option<Throughput>,
@@ -152,12 +226,58 @@ impl Table {
         }
     }
 
+    /// Deletes what expired before the last sweep that is due, if that has not been made.
+    pub(super) fn sweep(&mut self, now: Instant, wall: SystemTime) {
+        let Some(sweep) = self.ttl.due(now, wall) else {
+            return;
+        };
+        let expired = self.items.iter().filter(|(_, item)| sweep.deletes(item));
+        for key in expired.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            self.write(key, None, now);
+        }
+    }
+
+    /// An item as it was that long ago.
+    pub(super) fn item_of_age(&self, key: &ItemKey, age: Duration, now: Instant) -> Option<&Item> {
+        match self.versions.of_age(key, age, now) {
+            Some(past) => past,
+            None => self.items.get(key),
+        }
+    }
+
+    /// The table with each item as old as `draw_age` says for it.
+    pub(super) fn of_ages(
+        &self,
+        mut draw_age: impl FnMut() -> Duration,
+        now: Instant,
+    ) -> Cow<'_, Self> {
+        let mut stale = Vec::new();
+        for key in self.versions.keys() {
+            if let Some(past) = self.versions.of_age(key, draw_age(), now) {
+                stale.push((key, past));
+            }
+        }
+        if stale.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let mut table = self.clone();
+        table.versions = Versions::default();
+        for (key, past) in stale {
+            table.write(key.clone(), past.cloned(), now);
+        }
+        Cow::Owned(table)
+    }
+
     /// Adds an index and fills it.
     pub(super) fn add_index(&mut self, mut index: Index) {
         for (key, item) in &self.items {
             index.update(key, None, Some(item));
         }
         self.indexes.push(index);
+    }
+
+    pub(super) fn indexes_of(&self, kind: IndexKind) -> impl Iterator<Item = &Index> {
+        self.indexes.iter().filter(move |index| index.kind == kind)
     }
 
     pub(super) fn index(&self, name: &str) -> Option<&Index> {
@@ -225,9 +345,10 @@ impl Table {
     }
 
     /// The table as the service describes it.
-    pub(super) fn describe(&self, now: Instant) -> Value {
-        let Settings {
+    pub(super) fn describe(&self, now: Instant, wall: SystemTime) -> Value {
+        let TableSettings {
             throughput,
+            throughput_changes,
             on_demand_since,
             class,
             encryption_key,
@@ -246,7 +367,8 @@ impl Table {
             "KeySchema": self.schema.to_json(),
             "ItemCount": self.items.len(),
             "TableSizeBytes": self.items.values().map(item_size).sum::<usize>(),
-            "ProvisionedThroughput": throughput.unwrap_or_default().to_json(),
+            "ProvisionedThroughput":
+                throughput_changes.describe(throughput.unwrap_or_default(), wall),
             "DeletionProtectionEnabled": deletion_protection,
         });
         if let Some(since) = on_demand_since {
@@ -262,9 +384,14 @@ impl Table {
             table["SSEDescription"] =
                 json!({"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": key});
         }
-        if !self.indexes.is_empty() {
-            let indexes = self.indexes.iter().map(|index| index.describe(self, now));
-            table["GlobalSecondaryIndexes"] = indexes.collect();
+        for kind in [IndexKind::Local, IndexKind::Global] {
+            let indexes: Vec<Value> = self
+                .indexes_of(kind)
+                .map(|index| index.describe(self, now))
+                .collect();
+            if !indexes.is_empty() {
+                table[kind.member()] = indexes.into();
+            }
         }
         table
     }
@@ -288,6 +415,7 @@ impl<'a> Row<'a> {
 impl Index {
     pub(super) fn new(
         name: String,
+        kind: IndexKind,
         schema: KeySchema,
         projection: IndexProjection,
         throughput: Option<Throughput>,
@@ -296,6 +424,7 @@ impl Index {
     ) -> Self {
         Self {
             name,
+            kind,
             schema,
             projection,
             throughput,
@@ -352,13 +481,16 @@ impl Index {
         let mut index = json!({
             "IndexName": self.name,
             "IndexArn": format!("{}/index/{}", table.arn, self.name),
-            "IndexStatus": if active { "ACTIVE" } else { "CREATING" },
             "KeySchema": self.schema.to_json(),
             "Projection": projection,
             "ItemCount": self.entries.len(),
             "IndexSizeBytes": table.rows(Some(self), None).map(size).sum::<usize>(),
-            "ProvisionedThroughput": self.throughput.unwrap_or_default().to_json(),
         });
+        if self.kind == IndexKind::Local {
+            return index;
+        }
+        index["IndexStatus"] = if active { "ACTIVE" } else { "CREATING" }.into();
+        index["ProvisionedThroughput"] = self.throughput.unwrap_or_default().to_json();
         if self.backfilled && !active {
             index["Backfilling"] = true.into();
         }
@@ -374,16 +506,4 @@ impl Throughput {
             "WriteCapacityUnits": self.write,
         })
     }
-}
-
-/// A time as JSON 1.0 has it: seconds, with milliseconds behind the point.
-pub(super) fn epoch_seconds(time: SystemTime) -> f64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH);
-    let millis = since.map_or(0, |since| since.as_millis());
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "milliseconds are exact in an f64 for 285,000 years"
-    )]
-    let millis = millis as f64;
-    millis / 1000.0
 }

@@ -1,23 +1,25 @@
 //! CreateTable, DescribeTable, DeleteTable and ListTables.
 //!
 //! Billing, table class, encryption and deletion protection are kept and described; deletion
-//! protection is enforced. Local secondary indexes, streams, replicas, resource policies and throughput limits are refused.
+//! protection is enforced. Streams, replicas, resource policies and throughput limits are refused.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use serde_json::{Value, json};
 use shardwise_env::Instant;
 
 use super::error::Failure;
-use super::key::KeyAttribute;
+use super::key::{KeyAttribute, KeySchema};
 use super::members::Members;
-use super::table::{Index, Settings, Status, Table};
+use super::table::{Index, IndexKind, Status, Table, TableSettings, ThroughputChanges};
 use super::table_request::{self as request, IndexRequest};
 use super::tags::take_tags;
 use super::ttl::TimeToLive;
 use super::versions::Versions;
 use super::{DynamoDb, table_request};
-use crate::accounts;
+use crate::arn::arn;
+use crate::ids::uuid;
 
 impl DynamoDb {
     pub(super) fn create_table(&self, mut members: Members) -> Result<Value, Failure> {
@@ -27,9 +29,14 @@ impl DynamoDb {
         let definitions = definitions.ok_or_else(|| members.missing("AttributeDefinitions"))?;
         let keys = members.structures("KeySchema")?;
         let keys = keys.ok_or_else(|| members.missing("KeySchema"))?;
-        let schema = request::key_schema(keys, &definitions)?;
+        let has_indexes = [IndexKind::Local, IndexKind::Global]
+            .iter()
+            .any(|kind| members.has(kind.member()));
+        let schema = request::table_key_schema(keys, &definitions, has_indexes)?;
         let settings = self.take_settings(&mut members)?;
-        let indexes = take_indexes(&mut members, &definitions, &settings)?;
+        let mut indexes = take_local_indexes(&mut members, &definitions, &schema)?;
+        indexes.extend(take_global_indexes(&mut members, &definitions, &settings)?);
+        check_names_differ(&indexes)?;
         let tags = take_tags(&mut members)?;
         refuse_stream(&mut members)?;
         members.finish()?;
@@ -47,7 +54,7 @@ impl DynamoDb {
         let index = |request| index_of(request, ready, false);
         let table = Table {
             arn: self.arn(&name),
-            id: self.ids.uuid(),
+            id: uuid(&self.random),
             created: self.env.wall_now(),
             definitions,
             schema,
@@ -61,7 +68,7 @@ impl DynamoDb {
             tags,
             name: name.clone(),
         };
-        let mut description = table.describe(now);
+        let mut description = table.describe(now, self.env.wall_now());
         // The answer tells of the beginning, also where nothing has to be waited for.
         description["TableStatus"] = "CREATING".into();
         tables.insert(name, table);
@@ -74,7 +81,7 @@ impl DynamoDb {
         let tables = self.tables();
         let table = tables.get(&name);
         let table = table.ok_or_else(|| Failure::table_not_found(&name))?;
-        Ok(json!({"Table": table.describe(self.env.now())}))
+        Ok(json!({"Table": table.describe(self.env.now(), self.env.wall_now())}))
     }
 
     pub(super) fn delete_table(&self, mut members: Members) -> Result<Value, Failure> {
@@ -95,7 +102,7 @@ impl DynamoDb {
         table.items.clear();
         table.indexes.clear();
         table.versions = Versions::default();
-        Ok(json!({"TableDescription": table.describe(now)}))
+        Ok(json!({"TableDescription": table.describe(now, self.env.wall_now())}))
     }
 
     pub(super) fn list_tables(&self, mut members: Members) -> Result<Value, Failure> {
@@ -118,14 +125,15 @@ impl DynamoDb {
         Ok(answer)
     }
 
-    fn take_settings(&self, members: &mut Members) -> Result<Settings, Failure> {
+    fn take_settings(&self, members: &mut Members) -> Result<TableSettings, Failure> {
         let billing = members.choice("BillingMode", &BILLING_MODES)?;
         let throughput = request::throughput(members)?;
         let on_demand = billing == Some("PAY_PER_REQUEST");
         request::check_throughput(on_demand, throughput)?;
         let protection = members.boolean("DeletionProtectionEnabled")?;
-        Ok(Settings {
+        Ok(TableSettings {
             throughput,
+            throughput_changes: ThroughputChanges::default(),
             on_demand_since: on_demand.then(|| self.env.wall_now()),
             class: members.choice("TableClass", &TABLE_CLASSES)?,
             encryption_key: self.take_encryption(members)?,
@@ -151,7 +159,7 @@ impl DynamoDb {
     }
 
     fn kms_arn(&self, resource: &str) -> String {
-        accounts::arn("kms", &self.region, &self.account, resource)
+        arn("kms", &self.region, &self.account, resource)
     }
 }
 
@@ -159,44 +167,74 @@ impl DynamoDb {
 pub(super) fn index_of(request: IndexRequest, ready: Instant, backfilled: bool) -> Index {
     let IndexRequest {
         name,
+        kind,
         schema,
         projection,
         throughput,
     } = request;
-    Index::new(name, schema, projection, throughput, ready, backfilled)
+    Index::new(
+        name, kind, schema, projection, throughput, ready, backfilled,
+    )
 }
 
-fn take_indexes(
+fn take_local_indexes(
     members: &mut Members,
     definitions: &[KeyAttribute],
-    settings: &Settings,
+    table: &KeySchema,
 ) -> Result<Vec<IndexRequest>, Failure> {
-    let Some(list) = members.structures("GlobalSecondaryIndexes")? else {
-        return Ok(Vec::new());
-    };
-    if list.is_empty() {
-        return Err(Failure::invalid_parameters(
-            "List of GlobalSecondaryIndexes is empty",
-        ));
+    let take = |members| IndexRequest::take_local(members, definitions, table);
+    let indexes = take_indexes(members, IndexKind::Local, take)?;
+    if indexes.len() > MAX_LOCAL_INDEXES {
+        return Err(Failure::invalid_parameters(&format!(
+            "Number of LocalSecondaryIndexes exceeds per-table limit of {MAX_LOCAL_INDEXES}"
+        )));
     }
-    let mut indexes = Vec::<IndexRequest>::new();
-    for members in list {
-        let index = IndexRequest::take(members, definitions)?;
+    Ok(indexes)
+}
+
+fn take_global_indexes(
+    members: &mut Members,
+    definitions: &[KeyAttribute],
+    settings: &TableSettings,
+) -> Result<Vec<IndexRequest>, Failure> {
+    let take = |members| {
+        let index = IndexRequest::take_global(members, definitions)?;
         index.check_throughput(settings.throughput.is_none())?;
-        if indexes.iter().any(|known| known.name == index.name) {
-            return Err(Failure::invalid_parameters(&format!(
-                "Duplicate index name: {}",
-                index.name
-            )));
-        }
-        indexes.push(index);
-    }
+        Ok(index)
+    };
+    let indexes = take_indexes(members, IndexKind::Global, take)?;
     if indexes.len() > MAX_INDEXES {
         return Err(Failure::invalid_parameters(&format!(
             "GlobalSecondaryIndex count exceeds the per-table limit of {MAX_INDEXES}"
         )));
     }
     Ok(indexes)
+}
+
+fn take_indexes(
+    members: &mut Members,
+    kind: IndexKind,
+    take: impl Fn(Members) -> Result<IndexRequest, Failure>,
+) -> Result<Vec<IndexRequest>, Failure> {
+    match members.structures(kind.member())? {
+        None => Ok(Vec::new()),
+        Some(list) if list.is_empty() => Err(Failure::invalid_parameters(&format!(
+            "List of {} is empty",
+            kind.member()
+        ))),
+        Some(list) => list.into_iter().map(take).collect(),
+    }
+}
+
+fn check_names_differ(indexes: &[IndexRequest]) -> Result<(), Failure> {
+    let mut names = BTreeSet::new();
+    match indexes.iter().find(|index| !names.insert(&index.name)) {
+        Some(index) => Err(Failure::invalid_parameters(&format!(
+            "Duplicate index name: {}",
+            index.name
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// A stream that is switched off is no stream.
@@ -211,7 +249,7 @@ fn refuse_stream(members: &mut Members) -> Result<(), Failure> {
     }
 }
 
-/// 128 random bits, marked as a random UUID.
 pub(super) const BILLING_MODES: [&str; 2] = ["PROVISIONED", "PAY_PER_REQUEST"];
 pub(super) const TABLE_CLASSES: [&str; 2] = ["STANDARD", "STANDARD_INFREQUENT_ACCESS"];
 pub(super) const MAX_INDEXES: usize = 20;
+const MAX_LOCAL_INDEXES: usize = 5;

@@ -1,41 +1,76 @@
 //! The parts that CreateTable and UpdateTable have in common: keys, indexes, throughput.
 
+use shardwise_types::limits;
+
 use super::error::Failure;
 use super::key::{KeyAttribute, KeySchema, KeyType};
 use super::members::Members;
-use super::table::{IndexProjection, Throughput};
+use super::table::{IndexKind, IndexProjection, Throughput};
+
+const MIN_NAME: usize = limits::TABLE_NAME_MIN_CHARS;
+const MAX_NAME: usize = limits::TABLE_NAME_MAX_CHARS;
 
 /// An index as a request describes it.
 #[derive(Debug)]
 pub(super) struct IndexRequest {
     pub(super) name: String,
+    pub(super) kind: IndexKind,
     pub(super) schema: KeySchema,
     pub(super) projection: IndexProjection,
     pub(super) throughput: Option<Throughput>,
 }
 
 impl IndexRequest {
-    pub(super) fn take(
+    pub(super) fn take_global(
         mut members: Members,
         definitions: &[KeyAttribute],
     ) -> Result<Self, Failure> {
-        let name = members.required_string("IndexName")?;
-        check_name("IndexName", &members.at("IndexName"), &name)?;
-        let keys = members.structures("KeySchema")?;
-        let schema = key_schema(
-            keys.ok_or_else(|| members.missing("KeySchema"))?,
-            definitions,
-        )?;
-        let projection = members.structure("Projection")?;
-        let projection =
-            index_projection(projection.ok_or_else(|| members.missing("Projection"))?)?;
+        let (name, schema) = take_index_key(&mut members, definitions)?;
+        let projection = take_projection(&mut members)?;
         let throughput = throughput(&mut members)?;
         members.finish()?;
         Ok(Self {
             name,
+            kind: IndexKind::Global,
             schema,
             projection,
             throughput,
+        })
+    }
+
+    /// An index of a table with that key.
+    pub(super) fn take_local(
+        mut members: Members,
+        definitions: &[KeyAttribute],
+        table: &KeySchema,
+    ) -> Result<Self, Failure> {
+        let (name, schema) = take_index_key(&mut members, definitions)?;
+        if table.range.is_none() {
+            return Err(Failure::invalid_parameters(
+                "Table KeySchema does not have a range key, which is required when specifying a \
+                 LocalSecondaryIndex",
+            ));
+        }
+        if schema.range.is_none() {
+            return Err(Failure::invalid_parameters(&format!(
+                "Index KeySchema does not have a range key for index: {name}"
+            )));
+        }
+        if schema.hash.name != table.hash.name {
+            return Err(Failure::invalid_parameters(&format!(
+                "Index KeySchema does not have the same leading hash key as table KeySchema for \
+                 index: {name}. index hash key: {}, table hash key: {}",
+                schema.hash.name, table.hash.name
+            )));
+        }
+        let projection = take_projection(&mut members)?;
+        members.finish()?;
+        Ok(Self {
+            name,
+            kind: IndexKind::Local,
+            schema,
+            projection,
+            throughput: None,
         })
     }
 
@@ -57,9 +92,10 @@ impl IndexRequest {
 
 /// Checks the name of a table or an index.
 pub(super) fn check_name(what: &str, at: &str, name: &str) -> Result<(), Failure> {
-    if !(3..=255).contains(&name.len()) {
+    if !(MIN_NAME..=MAX_NAME).contains(&name.len()) {
         return Err(Failure::validation(format!(
-            "{what} must be at least 3 characters long and at most 255 characters long"
+            "{what} must be at least {MIN_NAME} characters long and at most {MAX_NAME} characters \
+             long"
         )));
     }
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
@@ -95,11 +131,25 @@ pub(super) fn definitions(members: &mut Members) -> Result<Option<Vec<KeyAttribu
     Ok(Some(definitions))
 }
 
-/// Reads a `KeySchema`.
-pub(super) fn key_schema(
+/// Reads the `KeySchema` of a table. A key attribute without a definition has another text
+/// where the table has indexes.
+pub(super) fn table_key_schema(
     elements: Vec<Members>,
     definitions: &[KeyAttribute],
+    has_indexes: bool,
 ) -> Result<KeySchema, Failure> {
+    let keys = key_elements(elements)?;
+    let is_defined = |name: &str| definitions.iter().any(|known| known.name == name);
+    if !has_indexes && !keys.iter().all(|(name, _)| is_defined(name)) {
+        return Err(Failure::validation(
+            "Invalid KeySchema: Some index key attribute have no definition",
+        ));
+    }
+    key_schema(&keys, definitions)
+}
+
+/// The name and the `KeyType` of each element of a `KeySchema`.
+fn key_elements(elements: Vec<Members>) -> Result<Vec<(String, &'static str)>, Failure> {
     let mut keys = Vec::new();
     for mut element in elements {
         let name = attribute_name(&mut element)?;
@@ -107,6 +157,13 @@ pub(super) fn key_schema(
         keys.push((name, kind.ok_or_else(|| element.missing("KeyType"))?));
         element.finish()?;
     }
+    Ok(keys)
+}
+
+fn key_schema(
+    keys: &[(String, &'static str)],
+    definitions: &[KeyAttribute],
+) -> Result<KeySchema, Failure> {
     let find = |name: &String| {
         let found = definitions.iter().find(|known| known.name == *name);
         found.cloned().ok_or_else(|| {
@@ -118,7 +175,7 @@ pub(super) fn key_schema(
             ))
         })
     };
-    match keys.as_slice() {
+    match keys {
         [(_, kind), ..] if *kind != "HASH" => Err(Failure::validation(
             "Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
         )),
@@ -202,6 +259,23 @@ pub(super) fn check_all_used(
         join(definitions.iter().map(|known| &known.name)),
         join(keys.map(|known| &known.name)),
     )))
+}
+
+/// The name and the key of an index.
+fn take_index_key(
+    members: &mut Members,
+    definitions: &[KeyAttribute],
+) -> Result<(String, KeySchema), Failure> {
+    let name = members.required_string("IndexName")?;
+    check_name("IndexName", &members.at("IndexName"), &name)?;
+    let keys = members.structures("KeySchema")?;
+    let keys = key_elements(keys.ok_or_else(|| members.missing("KeySchema"))?)?;
+    Ok((name, key_schema(&keys, definitions)?))
+}
+
+fn take_projection(members: &mut Members) -> Result<IndexProjection, Failure> {
+    let projection = members.structure("Projection")?;
+    index_projection(projection.ok_or_else(|| members.missing("Projection"))?)
 }
 
 fn index_projection(mut members: Members) -> Result<IndexProjection, Failure> {

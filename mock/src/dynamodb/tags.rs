@@ -3,17 +3,12 @@
 //! A table has at most 50 tags, so a list is always one page and a `NextToken` is refused. Tags
 //! of other resources than tables of this account are not found.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::DynamoDb;
 use super::error::Failure;
 use super::members::Members;
-use super::table::Table;
-
-/// Tags by key.
-pub(super) type Tags = BTreeMap<String, String>;
+use super::table::{Table, Tags};
 
 const MAX_TAGS: usize = 50;
 

@@ -9,13 +9,13 @@
 //! transaction, with a reason for each action.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shardwise_env::Instant;
+use shardwise_env::{Instant, lock};
 
 use super::capacity::{CapacityReport, Consumed};
+use super::collection::CollectionMetrics;
 use super::error::Failure;
 use super::expression::{Expressions, Projection};
 use super::members::Members;
@@ -61,14 +61,14 @@ impl DynamoDb {
         let actions = actions.ok_or_else(|| members.missing("TransactItems"))?;
         let token = members.string("ClientRequestToken")?;
         let capacity = CapacityReport::take(&mut members)?;
-        members.choice("ReturnItemCollectionMetrics", &["SIZE", "NONE"])?;
+        let mut collections = CollectionMetrics::take(&mut members)?;
         members.finish()?;
         let writes = actions.into_iter().map(|action| self.take_action(action));
         let writes = writes.collect::<Result<Vec<_>, _>>()?;
 
         let now = self.env.now();
         let mut tables = self.tables();
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = lock(&self.tokens);
         let mut costs = Costs::default();
         if let Some(token) = &token
             && tokens.is_repeated(token, &requested, now)?
@@ -79,7 +79,7 @@ impl DynamoDb {
                 let item = write.key(table).ok().and_then(|key| table.items.get(&key));
                 costs.add(table, Consumed::read(item.map_or(0, item_size), true, None));
             }
-            return Ok(costs.answer(json!({}), capacity));
+            return Ok(costs.answer(json!({}), capacity, READ_UNITS));
         }
         let mut targets = Targets::default();
         for write in &writes {
@@ -97,6 +97,9 @@ impl DynamoDb {
                 Ok(planned) => {
                     size += planned.size();
                     costs.add(table, planned.consumed(table));
+                    if planned.writes {
+                        collections.note(table, &planned.key, write.change.named_by());
+                    }
                     reasons.push(json!({"Code": "None"}));
                     if planned.writes {
                         changes.push((&write.table, planned.key, planned.new));
@@ -118,7 +121,9 @@ impl DynamoDb {
         if let Some(token) = token {
             tokens.0.insert(token, (now + TOKEN_LIFE, requested));
         }
-        Ok(costs.answer(json!({}), capacity))
+        let mut answer = costs.answer(json!({}), capacity, WRITE_UNITS);
+        collections.add_all_to(&mut answer);
+        Ok(answer)
     }
 
     pub(super) fn transact_get_items(&self, mut members: Members) -> Result<Value, Failure> {
@@ -168,7 +173,7 @@ impl DynamoDb {
             return Err(Failure::transaction_canceled(&reasons));
         }
         check_size(size)?;
-        Ok(costs.answer(json!({"Responses": responses}), capacity))
+        Ok(costs.answer(json!({"Responses": responses}), capacity, READ_UNITS))
     }
 
     fn take_action(&self, mut action: Members) -> Result<ItemWrite, Failure> {
@@ -246,8 +251,8 @@ impl Costs {
         cost.add(&consumed.in_transaction());
     }
 
-    fn answer(self, mut answer: Value, capacity: CapacityReport) -> Value {
-        capacity.add_all_to(&mut answer, &self.0);
+    fn answer(self, mut answer: Value, capacity: CapacityReport, kind: &str) -> Value {
+        capacity.add_all_to(&mut answer, &self.0, Some(kind));
         answer
     }
 }
@@ -260,6 +265,10 @@ fn check_size(size: usize) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// The members that tell of what kind a transaction's units are.
+const READ_UNITS: &str = "ReadCapacityUnits";
+const WRITE_UNITS: &str = "WriteCapacityUnits";
 
 const ACTIONS: [(&str, Kind); 4] = [
     ("ConditionCheck", Kind::Check),

@@ -17,8 +17,7 @@ use super::DynamoDb;
 use super::error::Failure;
 use super::members::Members;
 use super::number::Number;
-use super::table::Table;
-use super::value::AttributeValue;
+use super::value::{AttributeValue, Item};
 
 /// How often expired items are deleted.
 pub(super) const SWEEP_PERIOD: Duration = Duration::from_secs(60);
@@ -100,9 +99,8 @@ impl TimeToLive {
         Ok(())
     }
 
-    /// The attribute and the time of the wall clock by which items shall have expired, if a sweep
-    /// is due.
-    fn due(&mut self, now: Instant, wall: SystemTime) -> Option<(&str, u64)> {
+    /// What a sweep deletes, if one is due.
+    pub(super) fn due(&mut self, now: Instant, wall: SystemTime) -> Option<Sweep> {
         let last = self.last.as_mut().filter(|last| last.enabled)?;
         let since = now.checked_duration_since(last.settled)?;
         let sweeps = since.as_secs() / SWEEP_PERIOD.as_secs();
@@ -112,27 +110,29 @@ impl TimeToLive {
         last.sweeps = sweeps;
         let ago = since.saturating_sub(Duration::from_secs(sweeps * SWEEP_PERIOD.as_secs()));
         let at = wall.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        Some((&last.attribute, at.saturating_sub(ago).as_secs()))
+        Some(Sweep {
+            attribute: last.attribute.clone(),
+            at: at.saturating_sub(ago).as_secs(),
+        })
     }
 }
 
-impl Table {
-    /// Deletes what expired before the last sweep that is due, if that has not been made.
-    pub(super) fn sweep(&mut self, now: Instant, wall: SystemTime) {
-        let Some((attribute, at)) = self.ttl.due(now, wall) else {
-            return;
-        };
+/// A sweep: what had expired at its time.
+pub(super) struct Sweep {
+    attribute: String,
+    /// Seconds since the epoch.
+    at: u64,
+}
+
+impl Sweep {
+    /// Whether the item had expired.
+    pub(super) fn deletes(&self, item: &Item) -> bool {
         let number = |seconds: u64| Number::from(usize::try_from(seconds).unwrap_or(usize::MAX));
-        let expired = number(at.saturating_sub(OLDEST))..=number(at);
-        let keys = self
-            .items
-            .iter()
-            .filter(|(_, item)| match item.get(attribute) {
-                Some(AttributeValue::N(expiry)) => expired.contains(expiry),
-                _ => false,
-            });
-        for key in keys.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
-            self.write(key, None, now);
+        match item.get(&self.attribute) {
+            Some(AttributeValue::N(expiry)) => {
+                (number(self.at.saturating_sub(OLDEST))..=number(self.at)).contains(expiry)
+            }
+            _ => false,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::DynamoDb;
 use super::error::Failure;
 use super::key::KeyAttribute;
 use super::members::Members;
-use super::table::{Settings, Status, Table};
+use super::table::{Index, IndexKind, Status, Table, TableSettings};
 use super::table_ops::{BILLING_MODES, MAX_INDEXES, TABLE_CLASSES, index_of};
 use super::table_request::{self as request, IndexRequest};
 
@@ -50,6 +50,10 @@ impl DynamoDb {
                 None => settings.throughput.is_none(),
             };
             request::check_throughput(on_demand, throughput)?;
+            if let (Some(old), Some(new)) = (settings.throughput, throughput) {
+                let wall = self.env.wall_now();
+                settings.throughput_changes.note(old, new, wall);
+            }
             settings.throughput = throughput;
             if on_demand && table.settings.throughput.is_some() {
                 settings.on_demand_since = Some(self.env.wall_now());
@@ -71,7 +75,8 @@ impl DynamoDb {
                 table.add_index(index_of(index, ready, true));
             }
             Some(IndexChange::Delete(index)) => {
-                let at = table.indexes.iter().position(|known| known.name == index);
+                let is_it = |known: &Index| known.kind == IndexKind::Global && known.name == index;
+                let at = table.indexes.iter().position(is_it);
                 table.indexes.remove(at.ok_or_else(Failure::not_found)?);
                 forget_unused_definitions(table);
             }
@@ -81,7 +86,7 @@ impl DynamoDb {
         if waits {
             table.change = (Status::Updating, ready);
         }
-        let mut description = table.describe(now);
+        let mut description = table.describe(now, self.env.wall_now());
         if waits {
             description["TableStatus"] = "UPDATING".into();
         }
@@ -119,18 +124,18 @@ fn take_index_change(members: &mut Members) -> Result<Option<IndexChange>, Failu
 
 fn prepare_index(
     table: &Table,
-    settings: &Settings,
+    settings: &TableSettings,
     members: Members,
     definitions: &[KeyAttribute],
 ) -> Result<IndexRequest, Failure> {
-    let index = IndexRequest::take(members, definitions)?;
+    let index = IndexRequest::take_global(members, definitions)?;
     index.check_throughput(settings.throughput.is_none())?;
     if table.index(&index.name).is_some() {
         return Err(Failure::validation(
             "Attempting to create an index which already exists",
         ));
     }
-    if table.indexes.len() >= MAX_INDEXES {
+    if table.indexes_of(IndexKind::Global).count() >= MAX_INDEXES {
         return Err(Failure::invalid_parameters(&format!(
             "GlobalSecondaryIndex count exceeds the per-table limit of {MAX_INDEXES}"
         )));

@@ -9,7 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
-use super::error::Failure;
 use super::number::Number;
 
 /// An item: its attributes by name.
@@ -37,15 +36,6 @@ pub(super) enum ValueError {
     Shape(String),
     /// The shape is right and the content is not allowed.
     Content(String),
-}
-
-impl From<ValueError> for Failure {
-    fn from(error: ValueError) -> Self {
-        match error {
-            ValueError::Shape(message) => Self::serialization(message),
-            ValueError::Content(message) => Self::validation(message),
-        }
-    }
 }
 
 impl AttributeValue {
@@ -194,6 +184,37 @@ impl AttributeValue {
             Self::M(map) => 3 + map.len() + item_size(map),
         }
     }
+}
+
+/// Checks the shape of an attribute value's JSON, whatever its content, and drops what is none of the
+/// ten types.
+pub(super) fn check_attribute(json: &mut Value) -> Result<(), ValueError> {
+    let Value::Object(members) = json else {
+        return Err(ValueError::Shape(
+            "Unexpected value type in payload".to_owned(),
+        ));
+    };
+    members.retain(|name, value| !value.is_null() && TYPES.contains(&name.as_str()));
+    for (name, content) in members {
+        match (name.as_str(), content) {
+            ("S" | "N", content) => drop(string(content.clone())?),
+            ("B", content) => drop(binary(content.clone())?),
+            ("BOOL" | "NULL", content) => drop(boolean(content)?),
+            ("M", Value::Object(members)) => members.values_mut().try_for_each(check_attribute)?,
+            ("M", other) => return Err(mismatch(other, "Map")),
+            ("L", Value::Array(list)) => list.iter_mut().try_for_each(check_attribute)?,
+            ("BS", Value::Array(list)) => {
+                list.iter()
+                    .try_for_each(|json| binary(json.clone()).map(drop))?;
+            }
+            (_, Value::Array(list)) => {
+                list.iter()
+                    .try_for_each(|json| string(json.clone()).map(drop))?;
+            }
+            (_, other) => return Err(mismatch(other, "List")),
+        }
+    }
+    Ok(())
 }
 
 /// Reads a map of attributes.

@@ -5,14 +5,12 @@
 //! read. An index is the table's items by another key, so a read of an index is made stale by
 //! making its table stale first. Transactions and conditions always see the present.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use shardwise_env::Instant;
 
 use super::key::ItemKey;
-use super::table::Table;
 use super::value::Item;
 
 /// The past of a table's items, as far back as a stale read may look.
@@ -63,44 +61,21 @@ impl Versions {
         versions.push_back(Version { item, until: now });
     }
 
+    /// The keys of the items that were something else.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &ItemKey> {
+        self.past.keys()
+    }
+
     /// What the item was that long ago, if that is not what it is now.
-    fn of_age(&self, key: &ItemKey, age: Duration, now: Instant) -> Option<Option<&Item>> {
+    pub(super) fn of_age(
+        &self,
+        key: &ItemKey,
+        age: Duration,
+        now: Instant,
+    ) -> Option<Option<&Item>> {
         let versions = self.past.get(key)?;
         // Versions are in order of time: the first that ended later is the one of that time.
         let version = versions.iter().find(|version| version.until + age > now)?;
         Some(version.item.as_ref())
-    }
-}
-
-impl Table {
-    /// An item as it was that long ago.
-    pub(super) fn item_of_age(&self, key: &ItemKey, age: Duration, now: Instant) -> Option<&Item> {
-        match self.versions.of_age(key, age, now) {
-            Some(past) => past,
-            None => self.items.get(key),
-        }
-    }
-
-    /// The table with each item as old as `draw_age` says for it.
-    pub(super) fn of_ages(
-        &self,
-        mut draw_age: impl FnMut() -> Duration,
-        now: Instant,
-    ) -> Cow<'_, Self> {
-        let mut stale = Vec::new();
-        for key in self.versions.past.keys() {
-            if let Some(past) = self.versions.of_age(key, draw_age(), now) {
-                stale.push((key, past));
-            }
-        }
-        if stale.is_empty() {
-            return Cow::Borrowed(self);
-        }
-        let mut table = self.clone();
-        table.versions = Versions::default();
-        for (key, past) in stale {
-            table.write(key.clone(), past.cloned(), now);
-        }
-        Cow::Owned(table)
     }
 }

@@ -216,12 +216,7 @@ impl Planned<'_> {
 /// An attribute that is a key of an index has the index's type, or is not there.
 fn check_index_keys(table: &Table, item: &Item) -> Result<(), Failure> {
     for index in &table.indexes {
-        for attribute in index.schema.attributes() {
-            let Some(value) = item.get(&attribute.name) else {
-                continue;
-            };
-            attribute.check_in_index(value, &index.name)?;
-        }
+        index.schema.check_in_index(item, &index.name)?;
     }
     Ok(())
 }

@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::input::Input;
 use super::reshard::{check_active, refuse_provisioned};
-use super::settings::{Mode, RecordDistributionStrategy};
 use super::stream::{Change, State};
 use super::stream_ref::StreamRef;
+use super::stream_settings::{Mode, RecordDistributionStrategy};
 use super::{Kinesis, rules};
 use crate::clock::Now;
 

@@ -1,4 +1,4 @@
-//! A channel: its status, and what it is told to do. It delivers nothing.
+//! A channel: its status and its configuration. It delivers nothing.
 //!
 //! As a consumer's, its status follows from times, so nothing has to happen for it to change.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ChannelDescription.html>
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::attached::Attached;
 use super::channel_configuration::{Destination, Encryption, Logging, RecordConfiguration};
-use super::stream::Status;
+use super::status::Status;
 use crate::clock::Now;
 
 #[derive(Debug)]

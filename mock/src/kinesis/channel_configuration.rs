@@ -1,4 +1,4 @@
-//! What a channel is told to do: read from CreateChannel and UpdateChannel, kept, and told again.
+//! The configuration of a channel: read from CreateChannel and UpdateChannel, kept, and described.
 //!
 //! The structures are the API's own, with the defaults filled in.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ChannelDescription.html>

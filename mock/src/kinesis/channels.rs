@@ -8,9 +8,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use serde::Serialize;
+use shardwise_env::lock;
 
 use super::attached::Attached;
 use super::channel::{Channel, Life, Source};
@@ -21,12 +22,14 @@ use super::failure::Failure;
 use super::input::Input;
 use super::output::Timestamp;
 use super::reshard::refuse_provisioned;
-use super::stream::{Status, Stream};
+use super::status::Status;
+use super::stream::Stream;
 use super::stream_ref::StreamRef;
 use super::tags::initial_tags;
 use super::token::Kind;
 use super::{Kinesis, channel_rules, rules};
 use crate::clock::Now;
+use crate::ids::alphanumeric;
 
 /// Channels of one answer, at most and by default.
 const MAX_RESULTS: usize = 100;
@@ -199,7 +202,7 @@ impl Kinesis {
                 self.config.account
             )));
         }
-        let id = self.stream_ids.alphanumeric(20);
+        let id = alphanumeric(&self.random, 20);
         let channel = Channel {
             name: name.to_owned(),
             arn: self.arn(&format!("channel/{name}")),
@@ -380,7 +383,7 @@ impl Kinesis {
 
     /// All channels by name, without those that are gone.
     pub(super) fn channels(&self, now: Now) -> MutexGuard<'_, BTreeMap<String, Channel>> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut channels = lock(&self.channels);
         channels.retain(|_, channel| !channel.life.is_gone(now));
         channels
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::attached::Attached;
-use super::stream::{Status, Stream};
+use super::status::Status;
 use crate::clock::Now;
 
 /// For how long after a successful SubscribeToShard the next one is refused.
@@ -82,9 +82,9 @@ impl Consumer {
         self.created_ms / 1000
     }
 
-    pub(crate) fn arn(&self, stream: &Stream) -> String {
+    pub(crate) fn arn(&self, stream_arn: &str) -> String {
         let seconds = self.created_seconds();
-        format!("{}/consumer/{}:{seconds}", stream.arn, self.name)
+        format!("{stream_arn}/consumer/{}:{seconds}", self.name)
     }
 
     /// Makes it DELETING for `delay`.

@@ -5,19 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::capacity::read_mode;
 use super::failure::Failure;
 use super::input::Input;
-use super::max_record_size::read_record_kib;
-use super::settings::{Mode, RecordDistributionStrategy, Settings};
+use super::max_record_size::read_record_bytes;
 use super::stream::{Change, Stream};
+use super::stream_settings::{Mode, RecordDistributionStrategy, StreamSettings};
 use super::tags::initial_tags;
 use super::{Kinesis, rules};
 use crate::clock::Now;
-use crate::ids::Ids;
+use crate::ids::alphanumeric;
 
 /// Shards of a new on-demand stream.
 const ON_DEMAND_SHARDS: u32 = 4;
@@ -29,7 +29,7 @@ impl Kinesis {
         let mode = read_mode(&input)?;
         let tags = input.texts("Tags", rules::TAGS, rules::TAG_KEY, rules::TAG_VALUE)?;
         let warm_mibps = input.integer("WarmThroughputMiBps", 0, i64::MAX)?;
-        let record_kib = read_record_kib(&input)?;
+        let record_bytes = read_record_bytes(&input)?;
         let distribution = input.text(
             "RecordDistributionStrategy",
             &rules::RECORD_DISTRIBUTION_STRATEGY,
@@ -57,10 +57,10 @@ impl Kinesis {
                 ));
             }
         };
-        let mut settings = Settings::new(mode);
+        let mut settings = StreamSettings::new(mode);
         settings.distribution = RecordDistributionStrategy::new(distribution, mode)?;
-        if let Some(record_kib) = record_kib {
-            settings.max_record_kib = record_kib;
+        if let Some(record_bytes) = record_bytes {
+            settings.max_record_bytes = record_bytes;
         }
         let tags = initial_tags(tags, "stream")?;
         let delay = self.config.state_delay;
@@ -77,7 +77,7 @@ impl Kinesis {
         if shard_count == 0 {
             return Err(Failure::invalid_argument("ShardCount must be at least 1."));
         }
-        let settings = Settings::new(Mode::Provisioned);
+        let settings = StreamSettings::new(Mode::Provisioned);
         let (tags, delay) = (BTreeMap::new(), Duration::ZERO);
         self.add_stream(name, settings, shard_count, tags, delay, now)
     }
@@ -85,13 +85,13 @@ impl Kinesis {
     fn add_stream(
         &self,
         name: &str,
-        settings: Settings,
+        settings: StreamSettings,
         shard_count: u32,
         tags: BTreeMap<String, String>,
         delay: Duration,
         now: Now,
     ) -> Result<(), Failure> {
-        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = self.streams_mut();
         streams.retain(|_, stream| !stream.lock(now).is_gone());
         if self.config.control_plane_limits {
             self.check_new_stream(settings.mode, streams.values().map(|stream| &**stream), now)?;
@@ -106,8 +106,9 @@ impl Kinesis {
         self.reserve_shards(shard_count)?;
         let arn = self.arn(&format!("stream/{name}"));
         // With the time, lest an account that was forgotten and comes again repeats an id.
-        let ids = Ids::new(self.stream_ids.draw() ^ now.uptime_ms());
-        let id = format!("{}-{}", ids.alphanumeric(20), ids.alphanumeric(3));
+        let random = self.random.random_u64() ^ now.uptime_ms();
+        let random = self.random.with_seed(random);
+        let id = format!("{}-{}", alphanumeric(&random, 20), alphanumeric(&random, 3));
         let stream = Stream::new(name, arn, id, &self.config.account, settings, now);
         {
             let mut state = stream.lock(now);

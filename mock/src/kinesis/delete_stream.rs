@@ -5,7 +5,8 @@
 
 use super::failure::Failure;
 use super::input::Input;
-use super::stream::{Change, Status};
+use super::status::Status;
+use super::stream::Change;
 use super::stream_ref::StreamRef;
 use super::{Kinesis, rules};
 use crate::clock::Now;

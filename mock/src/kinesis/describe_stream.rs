@@ -10,10 +10,10 @@ use super::capacity::WarmThroughput;
 use super::failure::Failure;
 use super::input::Input;
 use super::output::Timestamp;
-use super::settings::Mode;
 use super::shard::{Description, Shard, shard_number};
 use super::stream::{State, Stream};
 use super::stream_ref::StreamRef;
+use super::stream_settings::Mode;
 use super::{Kinesis, rules};
 use crate::clock::Now;
 
@@ -52,7 +52,7 @@ struct StreamDescriptionSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     warm_throughput: Option<WarmThroughput>,
     #[serde(rename = "MaxRecordSizeInKiB")]
-    max_record_size_in_kib: u32,
+    max_record_size_in_kib: usize,
     channel_count: usize,
     record_distribution_strategy: &'static str,
 }
@@ -162,7 +162,7 @@ impl Kinesis {
                 open_shard_count: state.open_shard_count(),
                 consumer_count: state.consumers.len(),
                 warm_throughput: WarmThroughput::of(&state),
-                max_record_size_in_kib: state.settings.max_record_kib,
+                max_record_size_in_kib: state.settings.max_record_bytes / 1024,
                 channel_count,
                 record_distribution_strategy: state.settings.distribution.as_str(),
             },

@@ -1,6 +1,6 @@
 //! StartStreamEncryption and StopStreamEncryption.
 //!
-//! Type and key are kept and told, with the records too that come meanwhile; nothing is encrypted,
+//! Type and key are kept and returned, with the records too that come meanwhile; nothing is encrypted,
 //! and any key will do. What KMS may refuse, a fault rule can.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html>
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StopStreamEncryption.html>

@@ -5,6 +5,7 @@
 
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
+use shardwise_types::limits;
 
 use super::encryption::KMS;
 use super::failure::Failure;
@@ -20,10 +21,10 @@ use super::{Kinesis, rules};
 use crate::clock::Now;
 
 /// Records of one answer, at most and by default.
-pub(super) const MAX_RECORDS: usize = 10_000;
+pub(super) const MAX_RECORDS: usize = limits::GET_RECORDS_MAX_RECORDS as usize;
 
 /// Data and partition keys of one answer, before they are written as base64.
-pub(super) const MAX_BYTES: usize = 10 * 1024 * 1024;
+pub(super) const MAX_BYTES: usize = limits::GET_RECORDS_MAX_BYTES;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -149,7 +150,7 @@ impl Kinesis {
         now: Now,
     ) -> Result<GetRecordsOutput, Failure> {
         let token = input.required_text("ShardIterator", &rules::SHARD_ITERATOR)?;
-        let limit = input.integer("Limit", 1, 10_000)?;
+        let limit = input.integer("Limit", 1, limits::GET_RECORDS_MAX_RECORDS.into())?;
         let stream_ref = StreamRef::read(&input, None)?;
         let dry_run = input.boolean("DryRun")?;
         input.finish()?;

@@ -108,7 +108,10 @@ impl Kinesis {
 /// The error for members that do not belong to the iterator's type, or that are missing from it.
 fn wrong_members(kind: &str, sequence: Option<&str>, timestamp: Option<u64>) -> Failure {
     if kind == "AT_TIMESTAMP" && timestamp.is_none() {
-        return Failure::invalid_argument("Must specify timestamp parameter for AT_TIMESTAMP.");
+        return Failure::invalid_argument(
+            "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current \
+             request has no timestamp parameter.",
+        );
     }
     if timestamp.is_some() && (kind != "AT_TIMESTAMP" || sequence.is_some()) {
         return Failure::invalid_argument(format!(

@@ -2,21 +2,21 @@
 //! than twice what they had.
 //!
 //! A second in which a stream takes more than half of what its shards take asks for more of them.
-//! They come a fixed time later, the service's fifteen minutes unless the mock is told otherwise, by
+//! They come a fixed time later, the service's fifteen minutes by default, by
 //! splits of the widest shards, and the stream stays ACTIVE. So there is that much time at least
 //! between two doublings, and a load that goes on rising doubles the shards again and again. They
 //! count against the account's shard limit from the moment they are asked for. Nothing shrinks.
 //! <https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html>
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::Kinesis;
-use super::settings::Mode;
-use super::shard::{Moment, Range};
-use super::shard_limits::{WRITE_BYTES, WRITE_RECORDS};
-use super::stream::{State, Status};
-use crate::clock::{Now, millis};
+use shardwise_types::limits;
+
+use super::shard::Moment;
+
+/// What one shard takes in a second.
+const SHARD_BYTES: u64 = limits::SHARD_WRITE_BYTES_PER_SECOND as u64;
+const SHARD_RECORDS: u64 = limits::SHARD_WRITE_RECORDS_PER_SECOND as u64;
 
 /// How many times the peak a stream is made for.
 const HEADROOM: u64 = 2;
@@ -41,15 +41,16 @@ struct Plan {
 impl Growth {
     /// Counts a record, and tells how many shards the writes of its second ask for: at most twice
     /// those that are open.
-    fn count(&mut self, bytes: usize, open: u32, now: Duration) -> u32 {
+    pub(super) fn count(&mut self, bytes: usize, open: u32, now: Duration) -> u32 {
         let second = now.as_secs();
-        if self.second != second {
+        // A writer may have read the clock before one that came first: it counts in the later second.
+        if self.second < second {
             (self.second, self.bytes, self.records) = (second, 0, 0);
         }
         self.bytes += u64::try_from(bytes).unwrap_or_default();
         self.records += 1;
-        let for_bytes = (HEADROOM * self.bytes).div_ceil(WRITE_BYTES);
-        let for_records = (HEADROOM * self.records).div_ceil(WRITE_RECORDS);
+        let for_bytes = (HEADROOM * self.bytes).div_ceil(SHARD_BYTES);
+        let for_records = (HEADROOM * self.records).div_ceil(SHARD_RECORDS);
         let wanted = u32::try_from(for_bytes.max(for_records)).unwrap_or(u32::MAX);
         wanted.min(open.saturating_mul(2))
     }
@@ -60,72 +61,21 @@ impl Growth {
     }
 
     /// Plans so many shards, for the time that was planned before if there was one.
-    fn plan(&mut self, shard_count: u32, due: Moment) {
+    pub(super) fn plan(&mut self, shard_count: u32, due: Moment) {
         let due = self.planned.map_or(due, |plan| plan.due);
         self.planned = Some(Plan { due, shard_count });
     }
-}
 
-impl Kinesis {
-    /// Counts a record that was stored, which may make an on-demand stream grow.
-    pub(super) fn note_write(&self, state: &mut State, bytes: usize, now: Now) {
-        let after = self.config.scale_every;
-        if state.settings.mode == Mode::Provisioned
-            || state.status != Status::Active
-            || after.is_zero()
-        {
-            return;
-        }
-        let open = u32::try_from(state.open_shard_count()).unwrap_or(u32::MAX);
-        let wanted = state.growth.count(bytes, open, now.uptime);
-        let Some(more) = wanted.checked_sub(state.reserved).filter(|&n| n > 0) else {
-            return;
-        };
-        let granted = self.reserve_at_most(more);
-        if granted > 0 {
-            state.reserved += granted;
-            let due = Moment {
-                wall_ms: now.wall_ms + millis(after),
-                uptime: now.uptime + after,
-            };
-            state.growth.plan(state.reserved, due);
-            // They must know when their shard may be closed.
-            state.wake_subscriptions();
-        }
+    /// Forgets what is planned, and tells how many shards it was.
+    pub(super) fn cancel(&mut self) -> Option<u32> {
+        self.planned.take().map(|plan| plan.shard_count)
     }
 
-    /// Forgets the growth that is planned.
-    pub(super) fn cancel_growth(&self, state: &mut State) {
-        if let Some(plan) = state.growth.planned.take() {
-            let open = u32::try_from(state.open_shard_count()).unwrap_or(u32::MAX);
-            let more = plan.shard_count.saturating_sub(open);
-            state.reserved -= more;
-            self.release_shards(more);
-        }
-    }
-}
-
-impl State {
-    /// Grows as planned, if that falls due by then.
-    pub(super) fn grow_until(&mut self, uptime: Duration) {
+    /// What falls due by then: how many shards, and since when.
+    pub(super) fn take_due(&mut self, uptime: Duration) -> Option<(u32, Moment)> {
         let is_due = |plan: &mut Plan| plan.due.uptime <= uptime;
-        if let Some(plan) = self.growth.planned.take_if(is_due) {
-            self.grow(plan.shard_count, plan.due);
-        }
-    }
-
-    /// Splits the widest open shard in its middle, the lowest of equals, until there are so many.
-    fn grow(&mut self, count: u32, moment: Moment) {
-        let width = |range: Range| range.end - range.start;
-        let open = u32::try_from(self.open_shard_count()).unwrap_or(u32::MAX);
-        for _ in open..count {
-            let widest = self
-                .open_ranges()
-                .max_by_key(|(_, range)| (width(*range), Reverse(range.start)));
-            if let Some((index, range)) = widest {
-                self.split(index, range.start + width(range) / 2 + 1, moment);
-            }
-        }
+        let plan = self.planned.take_if(is_due)?;
+        Some((plan.shard_count, plan.due))
     }
 }
 
@@ -155,8 +105,8 @@ mod tests {
                     .filter_map(|(second, bytes)| (*second == ms / 1000).then_some(bytes))
                     .sum();
                 let (least, wanted) = (2 * sum, u64::from(wanted));
-                prop_assert!(least <= wanted * WRITE_BYTES);
-                prop_assert!(least > (wanted - 1) * WRITE_BYTES, "and no shard is too many");
+                prop_assert!(least <= wanted * SHARD_BYTES);
+                prop_assert!(least > (wanted - 1) * SHARD_BYTES, "and no shard is too many");
             }
         }
 
@@ -168,6 +118,17 @@ mod tests {
                 prop_assert!(wanted <= 2 * open);
             }
         }
+    }
+
+    #[test]
+    fn a_writer_with_an_earlier_time_does_not_begin_the_second_anew() {
+        let mut growth = Growth::default();
+        let mut wanted = 0;
+        for number in 0..501 {
+            let ms = if number % 2 == 0 { 1000 } else { 999 };
+            wanted = growth.count(1, 100, Duration::from_millis(ms));
+        }
+        assert_eq!(wanted, 2);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Typed members of a request, refused as the service refuses them.
 //!
 //! A wrong type ends the request at once with a SerializationException; broken constraints are
-//! collected and told together by [`Input::finish`], which every operation calls after it has read
+//! collected and reported together by [`Input::finish`], which every operation calls after it has read
 //! its last member and before it looks at any state. So types come before constraints and
 //! constraints before existence, as in the service. Operations read their members in the model's
-//! order, and in that order the constraints are told. The rules of single members are in
+//! order, and in that order the constraints are reported. The rules of single members are in
 //! [`super::rules`], the texts of wrong types in [`super::wrong_type`].
 
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ use super::value::{Value, find};
 use super::wrong_type::{bad_base64, unexpected_list, unexpected_structure, wrong_type};
 
 /// The service tells at most so many broken constraints of one request.
-const TOLD_CONSTRAINTS: usize = 10;
+pub(super) const MAX_CONSTRAINTS: usize = 10;
 
 /// How many items of a list of structures are read and shown. Twice what any list may have: a
 /// request of sixteen MiB has five million, and each takes more room in an error text than in it.
@@ -35,13 +35,13 @@ pub(crate) type Broken = RefCell<Vec<String>>;
 pub(crate) struct Input<'r> {
     members: &'r [(Cow<'r, str>, Value<'r>)],
     encoding: Encoding,
-    place: Place,
+    path_to: MemberPath,
     broken: &'r Broken,
 }
 
 /// Where a structure stands in the request, for the error texts: the members that lead to it.
 #[derive(Debug, Clone, Copy, Default)]
-struct Place([Option<Step>; MAX_DEPTH]);
+struct MemberPath([Option<Step>; MAX_DEPTH]);
 
 #[derive(Debug, Clone, Copy)]
 struct Step {
@@ -53,7 +53,7 @@ struct Step {
 /// How deep the model's structures are nested, at most.
 const MAX_DEPTH: usize = 4;
 
-impl Place {
+impl MemberPath {
     fn then(mut self, member: &'static str, item: Option<usize>) -> Self {
         if let Some(free) = self.0.iter_mut().find(|step| step.is_none()) {
             *free = Some(Step { member, item });
@@ -76,7 +76,7 @@ impl<'r> Input<'r> {
             Value::Map(members) => Ok(Self {
                 members,
                 encoding,
-                place: Place::default(),
+                path_to: MemberPath::default(),
                 broken,
             }),
             _ => Err(Failure::bare("SerializationException")),
@@ -255,7 +255,7 @@ impl<'r> Input<'r> {
             None => Ok(None),
             Some(Value::Map(members)) => Ok(Some(Self {
                 members,
-                place: self.place.then(name, None),
+                path_to: self.path_to.then(name, None),
                 ..*self
             })),
             Some(Value::List(_)) => Err(unexpected_list()),
@@ -308,7 +308,7 @@ impl<'r> Input<'r> {
             };
             Ok(Self {
                 members,
-                place: outer.place.then(name, Some(index + 1)),
+                path_to: outer.path_to.then(name, Some(index + 1)),
                 ..outer
             })
         }))
@@ -412,16 +412,10 @@ impl<'r> Input<'r> {
     /// A ValidationException.
     pub(crate) fn finish(&self) -> Result<(), Failure> {
         let broken = self.broken.borrow();
-        let errors = match broken.len() {
-            0 => return Ok(()),
-            1 => "error",
-            _ => "errors",
-        };
-        Err(Failure::validation(format!(
-            "{} validation {errors} detected: {}",
-            broken.len(),
-            broken.join("; ")
-        )))
+        if broken.is_empty() {
+            return Ok(());
+        }
+        Err(broken_constraints(&broken))
     }
 
     fn missing(&self, name: &'static str) {
@@ -436,15 +430,15 @@ impl<'r> Input<'r> {
     }
 
     fn note(&self, broken: String) {
-        let mut told = self.broken.borrow_mut();
-        if told.len() < TOLD_CONSTRAINTS {
-            told.push(broken);
+        let mut noted = self.broken.borrow_mut();
+        if noted.len() < MAX_CONSTRAINTS {
+            noted.push(broken);
         }
     }
 
     fn path(&self, name: &'static str) -> impl fmt::Display {
         let mut path = String::new();
-        for step in self.place.0.into_iter().flatten() {
+        for step in self.path_to.0.into_iter().flatten() {
             path += &lower_first(step.member);
             path += &match step.item {
                 Some(number) => format!(".{number}.member."),
@@ -453,6 +447,19 @@ impl<'r> Input<'r> {
         }
         path + &lower_first(name)
     }
+}
+
+/// One error for all broken constraints.
+pub(super) fn broken_constraints(broken: &[String]) -> Failure {
+    let errors = match broken.len() {
+        1 => "error",
+        _ => "errors",
+    };
+    Failure::validation(format!(
+        "{} validation {errors} detected: {}",
+        broken.len(),
+        broken.join("; ")
+    ))
 }
 
 /// The service's Java spells its members with a small first letter.

@@ -1,13 +1,12 @@
 //! Shard iterators: a position in a shard, sealed together with the time of issue.
 
+use shardwise_types::limits;
+
 use super::Kinesis;
 use super::failure::Failure;
 use super::shard::Shard;
 use super::token::Kind;
-use crate::clock::Now;
-
-/// How long an iterator may be used.
-const LIFETIME_MS: u64 = 300_000;
+use crate::clock::{Now, millis};
 
 /// What an iterator says.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,12 +70,13 @@ impl Kinesis {
         let iterator = self
             .read_iterator(token)
             .ok_or_else(|| Failure::invalid_argument("Invalid ShardIterator."))?;
-        if now.uptime_ms().saturating_sub(iterator.issued_ms) > LIFETIME_MS {
+        let lifetime_ms = millis(limits::SHARD_ITERATOR_LIFETIME);
+        if now.uptime_ms().saturating_sub(iterator.issued_ms) > lifetime_ms {
             return Err(Failure::new(
                 "ExpiredIteratorException",
                 format!(
                     "Iterator expired. The iterator was created at time {} while right now it is \
-                     {} which is further in the future than the tolerated delay of {LIFETIME_MS} \
+                     {} which is further in the future than the tolerated delay of {lifetime_ms} \
                      milliseconds.",
                     java_date(now.wall_ms_at(iterator.issued_ms)),
                     java_date(now.wall_ms)

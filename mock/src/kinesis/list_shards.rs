@@ -1,25 +1,25 @@
 //! ListShards: pages by NextToken, ExclusiveStartShardId, StreamCreationTimestamp, every
 //! ShardFilter.
 //!
-//! Shards that were closed longer ago than the retention period are no longer told.
+//! Shards that were closed longer ago than the retention period are no longer listed.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListShards.html>
 
 use serde::Serialize;
+use shardwise_types::limits;
 
 use super::failure::Failure;
 use super::input::Input;
 use super::shard::{Description, Shard};
-use super::stream::{State, Status, Stream};
+use super::status::Status;
+use super::stream::{State, Stream};
 use super::stream_ref::StreamRef;
 use super::token::Kind;
 use super::{Kinesis, rules};
 use crate::clock::{Now, millis};
 
-/// Shards of one answer, at most and by default.
-const MAX_RESULTS: usize = 1000;
-
-/// How long a NextToken may be used.
-const TOKEN_LIFETIME_MS: u64 = 300_000;
+/// Shards of one answer, by default and at most: a larger `MaxResults` is taken and cut down.
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListShards.html>
+const MAX_RESULTS: usize = limits::LIST_SHARDS_DEFAULT_RESULTS as usize;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -87,7 +87,7 @@ impl Filter {
 struct Page {
     stream: String,
     stream_id: String,
-    /// The last shard already told.
+    /// The last shard already listed.
     after: Option<u32>,
     filter: Filter,
 }
@@ -125,7 +125,7 @@ impl Kinesis {
         let name = input.text("StreamName", &rules::STREAM_NAME)?;
         let token = input.text("NextToken", &rules::NEXT_TOKEN)?;
         let after = input.text("ExclusiveStartShardId", &rules::SHARD_ID)?;
-        let max_results = input.integer("MaxResults", 1, 10_000)?;
+        let max_results = input.integer("MaxResults", 1, limits::LIST_SHARDS_MAX_RESULTS.into())?;
         let created = input.timestamp_ms("StreamCreationTimestamp")?;
         let filter = read_filter(&input)?;
         let stream = StreamRef::read(&input, name)?;
@@ -198,8 +198,8 @@ impl Kinesis {
             .shards(now)
             .filter(|shard| page.after.is_none_or(|after| shard.number > after))
             .filter(|shard| page.filter.admits(shard, horizon_ms));
-        let told: Vec<&Shard> = rest.by_ref().take(max_results).collect();
-        let last = told.last().map(|shard| shard.number);
+        let listed: Vec<&Shard> = rest.by_ref().take(max_results).collect();
+        let last = listed.last().map(|shard| shard.number);
         let next_token = rest.next().map(|_| {
             let next = Page {
                 after: last,
@@ -208,7 +208,7 @@ impl Kinesis {
             self.seal_page_token(Kind::ListShards, &next.text(), now)
         });
         ListShardsOutput {
-            shards: told.into_iter().map(Shard::describe).collect(),
+            shards: listed.into_iter().map(Shard::describe).collect(),
             next_token,
         }
     }
@@ -267,7 +267,7 @@ impl Kinesis {
         let text = self.sealer.open(kind, token).ok_or_else(invalid_token)?;
         let (made, rest) = text.split_once('/').ok_or_else(invalid_token)?;
         let made: u64 = made.parse().map_err(|_| invalid_token())?;
-        if now.uptime_ms().saturating_sub(made) > TOKEN_LIFETIME_MS {
+        if now.uptime_ms().saturating_sub(made) > millis(limits::NEXT_TOKEN_LIFETIME) {
             return Err(Failure::new(
                 "ExpiredNextTokenException",
                 "The NextToken has expired: it was issued more than 300 seconds ago.",

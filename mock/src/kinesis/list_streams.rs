@@ -2,7 +2,6 @@
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListStreams.html>
 
 use std::ops::Bound;
-use std::sync::PoisonError;
 
 use serde::Serialize;
 
@@ -64,7 +63,7 @@ impl Kinesis {
             }
         };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+        let streams = self.streams();
         let mut rest = streams
             .range((from, Bound::Unbounded))
             .filter_map(|(_, stream)| {

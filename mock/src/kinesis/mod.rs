@@ -11,12 +11,14 @@
 
 mod account;
 mod attached;
+mod call_rates;
 mod capacity;
 mod cbor;
 mod channel;
 mod channel_configuration;
 mod channel_rules;
 mod channels;
+mod commitment;
 mod consumer;
 mod control_plane;
 mod create_stream;
@@ -35,50 +37,55 @@ mod list_shards;
 mod list_streams;
 mod max_record_size;
 mod monitoring;
+mod on_demand;
 mod output;
 mod put_record;
 mod put_records;
 mod record_distribution;
 mod reshard;
 mod resource_policy;
+mod resource_ref;
 mod retention;
 mod rules;
 mod sequence;
-mod settings;
 mod shard;
 mod shard_limits;
+mod status;
 mod stream;
 mod stream_consumers;
 mod stream_ref;
+mod stream_settings;
 mod subject;
 mod subscribe_to_shard;
 mod tag_resource;
 mod tags;
+mod throttle;
 mod token;
 mod update_shard_count;
 mod value;
 mod wrong_type;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use self::account::Commitment;
+use shardwise_env::{Env, lock};
+
+use self::call_rates::Calls;
 use self::channel::Channel;
-use self::control_plane::Calls;
+use self::commitment::Commitment;
 pub(crate) use self::encoding::Encoding;
 pub(crate) use self::failure::Failure;
 use self::input::{Broken, Input};
-pub(crate) use self::put_records::{EntryFaults, Which};
 pub(crate) use self::shard::{shard_id, shard_number};
 use self::stream::{Change, Stream};
 use self::token::Sealer;
 pub(crate) use self::value::Value;
-use crate::accounts;
+use crate::arn::arn;
 use crate::clock::Now;
-use crate::ids::Ids;
-use crate::mock::Limits;
+use crate::fault::EntryFaults;
 use crate::operation::Operation;
+use crate::settings::LimitsMode;
 
 /// One account's streams in one region.
 #[derive(Debug)]
@@ -92,28 +99,30 @@ pub(crate) struct Kinesis {
     commitment: Mutex<Option<Commitment>>,
     calls: Mutex<Calls>,
     sealer: Sealer,
-    stream_ids: Ids,
+    /// What ids of streams and channels are drawn from.
+    random: Env,
 }
 
-/// What the engine is told once.
+/// The settings of the engine.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) account: String,
     pub(crate) region: String,
     pub(crate) shard_limit: u32,
-    pub(crate) limits: Limits,
+    pub(crate) limits: LimitsMode,
     pub(crate) control_plane_limits: bool,
     pub(crate) scale_every: Duration,
     pub(crate) state_delay: Duration,
-    pub(crate) seed: u64,
+    /// What ids and the secret of tokens are drawn from.
+    pub(crate) random: Env,
 }
 
 impl Kinesis {
     pub(crate) fn new(config: Config) -> Self {
-        let ids = Ids::new(config.seed);
+        let random = config.random.clone();
         Self {
-            sealer: Sealer::new(ids.draw_u128()),
-            stream_ids: Ids::new(ids.draw()),
+            sealer: Sealer::new(random.random_u128()),
+            random,
             config,
             streams: RwLock::default(),
             channels: Mutex::default(),
@@ -129,21 +138,27 @@ impl Kinesis {
             return false;
         }
         self.forget_gone(now);
-        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
-        streams.is_empty()
+        self.streams().is_empty()
     }
 
     /// Deletes every stream at once.
     pub(crate) fn delete_all(&self, now: Now) {
-        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
-        for stream in streams.values() {
+        for stream in self.streams().values() {
             let mut state = stream.lock(now);
             state.begin(Change::Delete, now, Duration::ZERO);
         }
     }
 
+    fn streams(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Stream>>> {
+        self.streams.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn streams_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Arc<Stream>>> {
+        self.streams.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn calls(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.calls)
     }
 
     /// Answers one request: the body of a 200, empty for operations without output.
@@ -273,7 +288,7 @@ impl Kinesis {
 
     /// The ARN of a resource of this account.
     fn arn(&self, resource: &str) -> String {
-        accounts::arn(
+        arn(
             "kinesis",
             &self.config.region,
             &self.config.account,
@@ -296,10 +311,7 @@ impl Kinesis {
 
     /// The stream of that name, unless it is gone.
     fn find(&self, name: &str, now: Now) -> Option<Arc<Stream>> {
-        let stream = {
-            let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
-            streams.get(name)?.clone()
-        };
+        let stream = self.streams().get(name)?.clone();
         if stream.lock(now).is_gone() {
             self.forget_gone(now);
             return None;
@@ -309,20 +321,16 @@ impl Kinesis {
 
     /// Drops deleted streams, so that their memory comes back.
     fn forget_gone(&self, now: Now) {
-        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = self.streams_mut();
         streams.retain(|_, stream| !stream.lock(now).is_gone());
     }
 
     fn shard_count(&self) -> MutexGuard<'_, u32> {
-        self.shard_count
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shard_count)
     }
 
     fn commitment(&self) -> MutexGuard<'_, Option<Commitment>> {
-        self.commitment
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.commitment)
     }
 
     /// Counts `additional` shards in, or refuses them.

@@ -1,6 +1,6 @@
 //! EnableEnhancedMonitoring and DisableEnhancedMonitoring.
 //!
-//! What is switched on is kept and told; there is no CloudWatch to publish it to.
+//! What is switched on is kept and described; there is no CloudWatch to publish it to.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_EnableEnhancedMonitoring.html>
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DisableEnhancedMonitoring.html>
 

@@ -7,8 +7,10 @@ use std::borrow::Cow;
 use md5::{Digest as _, Md5};
 use serde::Serialize;
 
+use shardwise_types::limits;
+
 use super::failure::Failure;
-use super::input::Input;
+use super::input::{Input, MAX_CONSTRAINTS, broken_constraints};
 use super::sequence::{Parsed, Sequence};
 use super::shard::{Payload, shard_id};
 use super::stream::{State, Stream};
@@ -70,24 +72,37 @@ pub(super) fn hash_key_of(partition_key: &str, explicit: Option<&str>) -> Result
     }
 }
 
-/// Refuses a record above the stream's limit, which counts data and partition key.
-pub(super) fn check_size(state: &State, payload: &Payload) -> Result<(), Failure> {
-    let limit = usize::try_from(state.settings.max_record_kib).unwrap_or_default() * 1024;
-    let length = payload.data_size();
-    if length > limit {
-        return Err(Failure::validation(format!(
-            "1 validation error detected: Value 'java.nio.HeapByteBuffer[pos=0 lim={length} \
-             cap={length}]' at 'data' failed to satisfy constraint: Member must have length less \
-             than or equal to {limit}"
-        )));
+/// Refuses records above the stream's limit, which counts data and partition key. Those whose data
+/// alone is above it are reported together, each with its path in the request.
+pub(super) fn check_sizes<'p>(
+    state: &State,
+    records: impl Iterator<Item = (Cow<'static, str>, &'p Payload)> + Clone,
+) -> Result<(), Failure> {
+    let limit = state.settings.max_record_bytes;
+    let too_large = records
+        .clone()
+        .filter(|(_, payload)| payload.data_size() > limit);
+    let broken: Vec<String> = too_large
+        .take(MAX_CONSTRAINTS)
+        .map(|(path, payload)| {
+            let length = payload.data_size();
+            format!(
+                "Value 'java.nio.HeapByteBuffer[pos=0 lim={length} cap={length}]' at '{path}' \
+                 failed to satisfy constraint: Member must have length less than or equal to \
+                 {limit}"
+            )
+        })
+        .collect();
+    if !broken.is_empty() {
+        return Err(broken_constraints(&broken));
     }
-    if payload.size() > limit {
-        return Err(Failure::invalid_argument(format!(
-            "Record size, data and partition key together, exceeds {limit} bytes: {}",
-            payload.size()
-        )));
+    let mut sizes = records.map(|(_, payload)| payload.size());
+    match sizes.find(|size| *size > limit) {
+        Some(size) => Err(Failure::invalid_argument(format!(
+            "Record size, data and partition key together, exceeds {limit} bytes: {size}"
+        ))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 impl Kinesis {
@@ -98,7 +113,7 @@ impl Kinesis {
     ) -> Result<PutRecordOutput, Failure> {
         let name = input.text("StreamName", &rules::STREAM_NAME)?;
         let entry = Entry {
-            data: input.required_blob("Data", rules::DATA_MAX_BYTES)?,
+            data: input.required_blob("Data", limits::RECORD_MAX_BYTES)?,
             partition_key: read_partition_key(&input, || self.needs_no_key(&input, now))?,
             explicit_hash_key: input.text("ExplicitHashKey", &rules::HASH_KEY)?,
         };
@@ -123,7 +138,7 @@ impl Kinesis {
         if let Some(number) = ordering {
             check_ordering(number, &stream, &state, now)?;
         }
-        check_size(&state, &payload)?;
+        check_sizes(&state, std::iter::once(("data".into(), &payload)))?;
         refuse_dry_run(dry_run)?;
         if let Some(shard) = self.refuses_write(&mut state, hash_key, payload.size(), now) {
             return Err(Failure::throughput_exceeded(
@@ -154,11 +169,11 @@ fn refuse_ordering(ordering: Option<&str>) -> Result<(), Failure> {
     }
 }
 
-/// SequenceNumberForOrdering asks for a larger number than the given one, which every number here
-/// is; the service only refuses what it cannot have issued yet.
+/// SequenceNumberForOrdering asks for a larger number than the given one. Every number here is larger
+/// than those that the stream has issued; what it cannot have issued yet is refused.
 fn check_ordering(number: &str, stream: &Stream, state: &State, now: Now) -> Result<(), Failure> {
     let issued = match Sequence::parse(number) {
-        Some(Parsed::Current(sequence)) => sequence.seconds <= state.latest_seconds(now),
+        Some(Parsed::Current(sequence)) => state.may_have_issued(sequence, now),
         Some(Parsed::Outdated { .. }) => true,
         None => false,
     };

@@ -3,61 +3,23 @@
 //! Entries fail where a fault rule says so, and beyond the limits of their shard.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>
 
-use std::fmt;
-use std::num::NonZeroUsize;
-
 use serde::Serialize;
+
+use shardwise_types::limits;
 
 use super::failure::Failure;
 use super::input::Input;
-use super::put_record::{Entry, check_size, read_partition_key, refuse_dry_run};
+use super::put_record::{Entry, check_sizes, read_partition_key, refuse_dry_run};
 use super::rules::Count;
 use super::sequence::Sequence;
 use super::shard::{Payload, shard_id};
 use super::stream_ref::StreamRef;
 use super::{Kinesis, rules};
 use crate::clock::Now;
-use crate::fault::EntryFault;
-
-/// Data and partition keys of one request together.
-const MAX_BYTES: usize = 10 * 1024 * 1024;
+use crate::fault::{EntryFault, EntryFaults};
 
 /// What the service shows for each entry when there are too many.
 const SHOWN_ENTRY: &str = "com.amazonaws.kinesis.v20131202.PutRecordsRequestEntry@c965e310";
-
-/// Which entries of a request fail.
-pub(crate) struct EntryFaults {
-    pub(crate) fault: EntryFault,
-    /// By their index.
-    pub(crate) which: Which,
-    /// Only those that this shard would take.
-    pub(crate) shard: Option<u32>,
-}
-
-/// Some of a request's entries.
-pub(crate) enum Which {
-    /// The first of every so many.
-    Every(NonZeroUsize),
-    Picked(Box<dyn Fn(usize) -> bool + Send + Sync>),
-}
-
-impl EntryFaults {
-    fn strikes(&self, index: usize, shard: u32) -> bool {
-        let is_picked = match &self.which {
-            Which::Every(every) => index % *every == 0,
-            Which::Picked(picks) => picks(index),
-        };
-        is_picked && self.shard.is_none_or(|wanted| wanted == shard)
-    }
-}
-
-impl fmt::Debug for EntryFaults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EntryFaults")
-            .field("fault", &self.fault)
-            .finish_non_exhaustive()
-    }
-}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -91,10 +53,14 @@ impl Kinesis {
         now: Now,
     ) -> Result<PutRecordsOutput, Failure> {
         let mut entries: Vec<Entry<'_>> = Vec::new();
-        for entry in input.required_structures("Records", Count::new(1, 500), SHOWN_ENTRY)? {
+        for entry in input.required_structures(
+            "Records",
+            Count::new(1, limits::PUT_RECORDS_MAX_ENTRIES),
+            SHOWN_ENTRY,
+        )? {
             let entry = entry?;
             entries.push(Entry {
-                data: entry.required_blob("Data", rules::DATA_MAX_BYTES)?,
+                data: entry.required_blob("Data", limits::RECORD_MAX_BYTES)?,
                 explicit_hash_key: entry.text("ExplicitHashKey", &rules::HASH_KEY)?,
                 partition_key: read_partition_key(&entry, || self.needs_no_key(&input, now))?,
             });
@@ -117,7 +83,7 @@ impl Kinesis {
             records.push((hash_key, entry.payload()?));
         }
         let bytes: usize = records.iter().map(|(_, payload)| payload.size()).sum();
-        if bytes > MAX_BYTES {
+        if bytes > limits::PUT_RECORDS_MAX_BYTES {
             return Err(Failure::invalid_argument(
                 "Records size exceeds 10 MB limit",
             ));
@@ -127,9 +93,13 @@ impl Kinesis {
         if !state.is_writable() {
             return Err(stream.not_found());
         }
-        for (_, payload) in &records {
-            check_size(&state, payload)?;
-        }
+        let payloads = records.iter().map(|(_, payload)| payload);
+        check_sizes(
+            &state,
+            (1..)
+                .zip(payloads)
+                .map(|(number, payload)| (format!("records.{number}.member.data").into(), payload)),
+        )?;
         refuse_dry_run(dry_run)?;
         let mut failed_record_count = 0;
         let mut results = Vec::with_capacity(records.len());

@@ -6,8 +6,8 @@
 use super::failure::Failure;
 use super::input::Input;
 use super::reshard::check_active;
-use super::settings::{Mode, RecordDistributionStrategy};
 use super::stream_ref::StreamRef;
+use super::stream_settings::{Mode, RecordDistributionStrategy};
 use super::{Kinesis, rules};
 use crate::clock::Now;
 

@@ -7,10 +7,11 @@
 
 use super::failure::Failure;
 use super::input::Input;
-use super::settings::Mode;
-use super::shard::{Shard, shard_id};
-use super::stream::{Change, State, Status, Stream};
+use super::shard::{Shard, shard_id, shard_number};
+use super::status::Status;
+use super::stream::{Change, State, Stream};
 use super::stream_ref::StreamRef;
+use super::stream_settings::Mode;
 use super::{Kinesis, rules};
 use crate::clock::Now;
 
@@ -22,10 +23,11 @@ impl Kinesis {
         let stream = StreamRef::read(&input, name)?;
         input.finish()?;
 
+        let parent = self.number_of(id, &stream)?;
         let stream = self.stream(&stream, now)?;
         let mut state = stream.lock(now);
         refuse_on_demand(&state)?;
-        let shard = self.resolve(id, &stream, &state, now)?;
+        let shard = self.shard_in(&state, parent, &stream, now)?;
         let parent = index(shard);
         check_open(shard, &stream)?;
         let range = shard.range;
@@ -56,11 +58,13 @@ impl Kinesis {
         let stream = StreamRef::read(&input, name)?;
         input.finish()?;
 
+        let lower = self.number_of(first, &stream)?;
+        let upper = self.number_of(second, &stream)?;
         let stream = self.stream(&stream, now)?;
         let mut state = stream.lock(now);
         refuse_on_demand(&state)?;
-        let lower = self.resolve(first, &stream, &state, now)?;
-        let upper = self.resolve(second, &stream, &state, now)?;
+        let lower = self.shard_in(&state, lower, &stream, now)?;
+        let upper = self.shard_in(&state, upper, &stream, now)?;
         check_open(lower, &stream)?;
         check_open(upper, &stream)?;
         if lower.range.end.checked_add(1) != Some(upper.range.start) {
@@ -80,14 +84,19 @@ impl Kinesis {
         Ok(())
     }
 
-    fn resolve<'s>(
+    /// The number in a shard id: the service reads it before it looks for the stream.
+    fn number_of(&self, id: &str, stream: &StreamRef<'_>) -> Result<u32, Failure> {
+        let name = stream.resolve(self)?;
+        shard_number(id).ok_or_else(|| self.could_not_find_shard(id, name))
+    }
+
+    fn shard_in<'s>(
         &self,
-        id: &str,
-        stream: &Stream,
         state: &'s State,
+        number: u32,
+        stream: &Stream,
         now: Now,
     ) -> Result<&'s Shard, Failure> {
-        let number = self.known_shard(id, stream)?;
         state
             .shard(number, now)
             .ok_or_else(|| self.could_not_find_shard(&shard_id(number), &stream.name))
@@ -120,7 +129,7 @@ fn check_open(shard: &Shard, stream: &Stream) -> Result<(), Failure> {
     )))
 }
 
-/// The service reshards on-demand streams itself and lets nobody else do it.
+/// On-demand streams are resharded by the service only.
 pub(super) fn refuse_on_demand(state: &State) -> Result<(), Failure> {
     match state.settings.mode {
         Mode::Provisioned => Ok(()),

@@ -1,6 +1,6 @@
 //! PutResourcePolicy, GetResourcePolicy, DeleteResourcePolicy, on streams and consumers.
 //!
-//! A policy is kept and told; nobody is refused by it.
+//! A policy is kept and returned; no request is refused by it.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutResourcePolicy.html>
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetResourcePolicy.html>
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DeleteResourcePolicy.html>
@@ -8,9 +8,9 @@
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
-use super::attached::ResourceRef;
 use super::failure::Failure;
 use super::input::Input;
+use super::resource_ref::ResourceRef;
 use super::{Kinesis, rules};
 use crate::clock::Now;
 
@@ -59,8 +59,11 @@ impl Kinesis {
         input.finish()?;
 
         self.attached(resource, true, now, |attached| {
-            attached.policy = None;
-            Ok(())
+            let policy = attached.policy.take();
+            policy.map(drop).ok_or_else(|| {
+                let arn = resource.arn;
+                Failure::not_found(format!("No resource policy found for resource ARN {arn}."))
+            })
         })
     }
 }

@@ -7,6 +7,8 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
+use shardwise_types::limits;
+
 use super::failure::Failure;
 use super::input::Input;
 use super::reshard::check_active;
@@ -15,8 +17,9 @@ use super::stream_ref::StreamRef;
 use super::{Kinesis, rules};
 use crate::clock::Now;
 
-const MIN_HOURS: u64 = 24;
-const MAX_HOURS: u64 = 8760;
+/// The service's default is its minimum.
+const MIN_HOURS: u64 = limits::RETENTION_HOURS_DEFAULT as u64;
+const MAX_HOURS: u64 = limits::RETENTION_HOURS_MAX as u64;
 
 impl Kinesis {
     pub(super) fn increase_stream_retention_period(
@@ -78,7 +81,8 @@ fn check_hours(
             "Maximum allowed retention period is {MAX_HOURS} hours. Requested retention period \
              ({asked} hours) is too long."
         )
-    } else if hours.cmp(&current) == direction {
+    } else if hours == current || hours.cmp(&current) == direction {
+        // The present one is accepted in both directions.
         return Ok(hours);
     } else {
         let (relation, other) = match direction {

@@ -2,6 +2,8 @@
 //!
 //! Source: the service's API model of 2013-12-02, as botocore ships it.
 
+use shardwise_types::limits;
+
 /// An allowed count of characters or items, both ends included.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Count {
@@ -102,7 +104,8 @@ impl Text {
 
 pub(super) const NAME: &str = "[a-zA-Z0-9_.-]+";
 
-pub(crate) const STREAM_NAME: Text = Text::length(1, 128).pattern(NAME, is_name);
+pub(crate) const STREAM_NAME: Text =
+    Text::length(1, limits::STREAM_NAME_MAX_CHARS).pattern(NAME, is_name);
 pub(crate) const STREAM_ARN: Text =
     Text::length(1, 2048).pattern(r"arn:aws.*:kinesis:.*:\d{12}:stream/\S+", is_stream_arn);
 pub(crate) const STREAM_ID: Text =
@@ -116,12 +119,14 @@ pub(crate) const CONSUMER_ARN: Text = Text::length(1, 2048).pattern(
 pub(crate) const RESOURCE_ARN: Text =
     Text::length(1, 2048).pattern(r"arn:aws.*:kinesis:.*:\d{12}:.*stream/\S+", is_resource_arn);
 pub(crate) const POLICY: Text = Text::any();
-pub(crate) const SHARD_ID: Text = Text::length(1, 128).pattern(NAME, is_name);
+pub(crate) const SHARD_ID: Text =
+    Text::length(1, limits::SHARD_ID_MAX_CHARS).pattern(NAME, is_name);
 pub(crate) const HASH_KEY: Text =
     Text::any().pattern(r"0|([1-9]\d{0,38})", |text| is_number(text, 39));
-pub(crate) const SEQUENCE_NUMBER: Text =
-    Text::any().pattern(r"0|([1-9]\d{0,128})", |text| is_number(text, 129));
-pub(crate) const PARTITION_KEY: Text = Text::length(1, 256);
+pub(crate) const SEQUENCE_NUMBER: Text = Text::any().pattern(r"0|([1-9]\d{0,128})", |text| {
+    is_number(text, limits::SEQUENCE_NUMBER_MAX_DIGITS)
+});
+pub(crate) const PARTITION_KEY: Text = Text::length(1, limits::PARTITION_KEY_MAX_CHARS);
 pub(crate) const SHARD_ITERATOR: Text = Text::length(1, 512);
 pub(crate) const NEXT_TOKEN: Text = Text::length(1, 1_048_576);
 pub(crate) const STREAM_MODE: Text = Text::one_of(&["PROVISIONED", "ON_DEMAND"]);
@@ -162,9 +167,6 @@ pub(crate) const TAGS: Count = Count::new(1, 200);
 pub(crate) const TAG_KEY: Count = Count::new(1, 128);
 pub(crate) const TAG_KEY_TEXT: Text = Text::length(1, 128);
 pub(crate) const TAG_VALUE: Count = Count::new(0, 256);
-
-/// The model's limit for the data of any record; the stream's own limit is lower by default.
-pub(crate) const DATA_MAX_BYTES: usize = 10_485_760;
 
 pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty()

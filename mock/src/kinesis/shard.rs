@@ -119,7 +119,7 @@ pub(crate) struct Shard {
     created_seconds: u64,
     pub(crate) created: Moment,
     pub(crate) closed: Option<Moment>,
-    /// Whether it was closed so long ago that it is told no more, however long the retention is by
+    /// Whether it was closed so long ago that it is listed no more, however long the retention is by
     /// now.
     expired: bool,
     records: VecDeque<Record>,
@@ -163,9 +163,12 @@ impl Shard {
         self.closed.is_none()
     }
 
-    /// Whether the shard was open at that time of the wall clock.
+    /// Whether the shard was open at that time of the wall clock, both ends included: at the moment of
+    /// a split the parent and its children are. A shard that was closed in the millisecond of its
+    /// birth was open then, too, and may hold records.
+    /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ShardFilter.html>
     pub(crate) fn was_open_at(&self, wall_ms: u64) -> bool {
-        self.created.wall_ms <= wall_ms && self.closed.is_none_or(|at| at.wall_ms > wall_ms)
+        self.created.wall_ms <= wall_ms && self.closed.is_none_or(|at| at.wall_ms >= wall_ms)
     }
 
     pub(crate) fn starting_sequence(&self) -> Sequence {
@@ -289,7 +292,7 @@ impl Shard {
             self.records.pop_front();
             self.first += 1;
         }
-        // A burst that has passed must not hold its memory for ever.
+        // The memory of a burst that has passed comes back.
         if self.records.len() < self.records.capacity() / 4 {
             self.records.shrink_to(self.records.len() * 2);
         }

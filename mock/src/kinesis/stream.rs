@@ -5,19 +5,23 @@
 //! and a change happens at the same moment whoever looks first. Beside it an on-demand stream may be
 //! about to grow: [`super::growth`].
 
+use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use shardwise_env::lock;
+
 use super::attached::Attached;
+use super::call_rates::Calls;
 use super::consumer::{Consumer, ConsumerId};
-use super::control_plane::Calls;
 use super::failure::Failure;
 use super::growth::Growth;
 use super::sequence::Sequence;
-use super::settings::{RecordDistributionStrategy, Settings};
 use super::shard::{Moment, Payload, Range, Shard, shard_id};
 use super::shard_limits::ShardLimits;
+use super::status::Status;
+use super::stream_settings::{RecordDistributionStrategy, StreamSettings};
 use crate::clock::{Now, millis};
 
 /// What stays the same while the stream lives, and the rest under its lock.
@@ -29,25 +33,6 @@ pub(crate) struct Stream {
     pub(crate) account: String,
     pub(crate) created_ms: u64,
     state: Mutex<State>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Status {
-    Creating,
-    Active,
-    Updating,
-    Deleting,
-}
-
-impl Status {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Creating => "CREATING",
-            Self::Active => "ACTIVE",
-            Self::Updating => "UPDATING",
-            Self::Deleting => "DELETING",
-        }
-    }
 }
 
 /// A change of the shards, of the settings, or of the whole stream, that is under way.
@@ -67,7 +52,7 @@ pub(crate) enum Change {
     },
     /// Other settings, and so many open shards of equal size if a number is named.
     Update {
-        settings: Box<Settings>,
+        settings: Box<StreamSettings>,
         shard_count: Option<u32>,
     },
     Delete,
@@ -75,7 +60,7 @@ pub(crate) enum Change {
 
 impl Change {
     /// Other settings and the same shards.
-    pub(crate) fn settings(settings: Settings) -> Self {
+    pub(crate) fn settings(settings: StreamSettings) -> Self {
         Self::Update {
             settings: Box::new(settings),
             shard_count: None,
@@ -85,7 +70,7 @@ impl Change {
 
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) settings: Settings,
+    pub(crate) settings: StreamSettings,
     pub(crate) attached: Attached,
     /// By name.
     pub(crate) consumers: BTreeMap<String, Consumer>,
@@ -114,7 +99,7 @@ impl Stream {
         arn: String,
         id: String,
         account: &str,
-        settings: Settings,
+        settings: StreamSettings,
         now: Now,
     ) -> Self {
         Self {
@@ -144,7 +129,7 @@ impl Stream {
 
     /// The state as it is now: due changes made, expired records dropped.
     pub(crate) fn lock(&self, now: Now) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         state.settle(now);
         state
     }
@@ -280,6 +265,27 @@ impl State {
         }
     }
 
+    /// Grows as planned, if that falls due by then.
+    fn grow_until(&mut self, uptime: Duration) {
+        if let Some((shard_count, due)) = self.growth.take_due(uptime) {
+            self.grow(shard_count, due);
+        }
+    }
+
+    /// Splits the widest open shard in its middle, the lowest of equals, until there are so many.
+    fn grow(&mut self, count: u32, moment: Moment) {
+        let width = |range: Range| range.end - range.start;
+        let open = u32::try_from(self.open_shard_count()).unwrap_or(u32::MAX);
+        for _ in open..count {
+            let widest = self
+                .open_ranges()
+                .max_by_key(|(_, range)| (width(*range), Reverse(range.start)));
+            if let Some((index, range)) = widest {
+                self.split(index, range.start + width(range) / 2 + 1, moment);
+            }
+        }
+    }
+
     fn create_shards(&mut self, count: u32, at: Moment) {
         for number in 0..count {
             let range = even_range(number, count);
@@ -386,7 +392,7 @@ impl State {
         Some((shard.number, shard.append(payload, is_encrypted, now)))
     }
 
-    /// The shards that are still told: all but those closed longer ago than the retention period.
+    /// The shards that are still listed: all but those closed longer ago than the retention period.
     pub(crate) fn shards(&self, now: Now) -> impl Iterator<Item = &Shard> {
         let retention = self.settings.retention;
         self.shards
@@ -394,7 +400,7 @@ impl State {
             .filter(move |shard| !shard.has_expired(now, retention))
     }
 
-    /// The shard with that number, if it is still told.
+    /// The shard with that number, if it is still listed.
     pub(crate) fn shard(&self, number: u32, now: Now) -> Option<&Shard> {
         let shard = self.shards.get(usize::try_from(number).ok()?)?;
         (!shard.has_expired(now, self.settings.retention)).then_some(shard)
@@ -430,8 +436,30 @@ impl State {
         })
     }
 
+    /// Whether the stream, or an earlier one of its name, can have given that number to a record.
+    pub(crate) fn may_have_issued(&self, sequence: Sequence, now: Now) -> bool {
+        let index = usize::try_from(sequence.shard).unwrap_or(usize::MAX);
+        let Some(shard) = self.shards.get(index) else {
+            return sequence.created < self.created_seconds()
+                && sequence.seconds <= self.latest_seconds(now);
+        };
+        match sequence.created.cmp(&shard.created_seconds()) {
+            Ordering::Less => sequence.seconds <= self.latest_seconds(now),
+            Ordering::Equal => {
+                let is_there = sequence.index < shard.next_index() || !shard.is_open();
+                is_there && sequence.seconds <= self.latest_seconds(now)
+            }
+            Ordering::Greater => false,
+        }
+    }
+
+    /// The second of the stream's first shards.
+    fn created_seconds(&self) -> u64 {
+        self.shards.first().map_or(0, Shard::created_seconds)
+    }
+
     /// The latest second that a sequence number of this stream can carry.
-    pub(crate) fn latest_seconds(&self, now: Now) -> u64 {
+    fn latest_seconds(&self, now: Now) -> u64 {
         let created = self.shards.iter().map(Shard::created_seconds).max();
         created.unwrap_or_default().max(now.wall_seconds())
     }
@@ -466,7 +494,8 @@ pub(crate) fn shard_not_found(number: u32, stream: &str, account: &str) -> Failu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kinesis::settings::Mode;
+    use crate::kinesis::sequence::LAST_INDEX;
+    use crate::kinesis::stream_settings::Mode;
 
     #[test]
     fn children_are_created_a_second_after_the_split_and_after_their_parents() {
@@ -474,7 +503,7 @@ mod tests {
             wall_ms: 5_000,
             uptime: Duration::ZERO,
         };
-        let settings = Settings::new(Mode::Provisioned);
+        let settings = StreamSettings::new(Mode::Provisioned);
         let stream = Stream::new("s", String::new(), String::new(), "", settings, now);
         let mut state = stream.lock(now);
         state.begin(Change::Activate { shard_count: 1 }, now, Duration::ZERO);
@@ -491,6 +520,40 @@ mod tests {
         let (lower, upper) = (1, 3);
         state.begin(Change::Merge { lower, upper }, later, Duration::ZERO);
         assert_eq!(state.shards[5].created_seconds(), 61);
+    }
+
+    #[test]
+    fn a_number_with_every_bit_set_was_never_issued() {
+        let now = Now {
+            wall_ms: 5_000,
+            uptime: Duration::ZERO,
+        };
+        let settings = StreamSettings::new(Mode::Provisioned);
+        let stream = Stream::new("s", String::new(), String::new(), "", settings, now);
+        let mut state = stream.lock(now);
+        state.begin(Change::Activate { shard_count: 1 }, now, Duration::ZERO);
+        let payload = Payload::new("k", b"data").unwrap();
+        let (_, issued) = state.append(0, payload, now).unwrap();
+        assert!(state.may_have_issued(issued, now));
+        let index = Sequence {
+            index: LAST_INDEX,
+            ..issued
+        };
+        let created = Sequence {
+            created: u64::MAX,
+            ..issued
+        };
+        let seconds = Sequence {
+            seconds: u64::MAX,
+            ..issued
+        };
+        let shard = Sequence {
+            shard: u32::MAX,
+            ..issued
+        };
+        for never in [index, created, seconds, shard] {
+            assert!(!state.may_have_issued(never, now), "{never:?}");
+        }
     }
 
     #[test]

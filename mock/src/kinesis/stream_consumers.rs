@@ -9,15 +9,17 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::attached::{Attached, ConsumerArn};
+use super::attached::Attached;
 use super::consumer::{Consumer, ConsumerId};
 use super::failure::Failure;
 use super::input::Input;
 use super::list_shards::invalid_token;
 use super::output::Timestamp;
-use super::settings::Mode;
-use super::stream::{Status, Stream};
+use super::resource_ref::ConsumerArn;
+use super::status::Status;
+use super::stream::Stream;
 use super::stream_ref::StreamRef;
+use super::stream_settings::Mode;
 use super::tags::initial_tags;
 use super::token::Kind;
 use super::{Kinesis, rules};
@@ -69,7 +71,7 @@ impl Description {
     fn new(consumer: &Consumer, stream: &Stream, now: Now) -> Self {
         Self {
             consumer_name: consumer.name.clone(),
-            consumer_arn: consumer.arn(stream),
+            consumer_arn: consumer.arn(&stream.arn),
             consumer_status: consumer.status(now).as_str(),
             consumer_creation_timestamp: Timestamp(consumer.created_seconds() * 1000),
             stream_arn: None,

@@ -22,7 +22,7 @@ pub(crate) struct StreamRef<'r> {
 
 impl<'r> StreamRef<'r> {
     /// StreamARN and StreamId, beside the StreamName that was read before: the model has the name
-    /// at the beginning and these at the end, and broken constraints are told in its order.
+    /// at the beginning and these at the end, and broken constraints are reported in its order.
     pub(crate) fn read(input: &Input<'r>, name: Option<&'r str>) -> Result<Self, Failure> {
         Ok(Self {
             name,

@@ -23,12 +23,13 @@ use super::input::{Broken, Input};
 use super::put_record::refuse_dry_run;
 use super::sequence::Sequence;
 use super::shard::{shard_id, shard_number};
-use super::stream::{Status, Stream, shard_not_found};
+use super::status::Status;
+use super::stream::{Stream, shard_not_found};
 use super::value::Value;
 use super::{Kinesis, event_stream, rules};
-use crate::bucket::Bucket;
+use crate::body::BrokenConnection;
 use crate::clock::{Clock, Now};
-use crate::service::BrokenConnection;
+use crate::token_bucket::Bucket;
 
 /// How long a subscription lives.
 const LIFETIME: Duration = Duration::from_secs(5 * 60);
@@ -57,7 +58,7 @@ struct InitialResponse {}
 pub(crate) struct Subscription {
     /// Not kept for its sake: a stream that is deleted or reset away takes its memory along.
     stream: Weak<Stream>,
-    /// What is told then.
+    /// The error in that case.
     stream_not_found: Failure,
     consumer: ConsumerId,
     shard: u32,

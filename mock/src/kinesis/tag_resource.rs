@@ -6,9 +6,9 @@
 
 use serde::Serialize;
 
-use super::attached::ResourceRef;
 use super::failure::Failure;
 use super::input::Input;
+use super::resource_ref::ResourceRef;
 use super::rules::Count;
 use super::tags::{Tag, add_tags, remove_tags};
 use super::{Kinesis, rules};

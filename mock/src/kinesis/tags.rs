@@ -156,7 +156,8 @@ pub(super) fn remove_tags(
     Ok(())
 }
 
-/// The service checks twice, and only the first check lets `%` pass.
+/// The service checks twice, and only the first check lets `%` pass. The texts are recorded ones from
+/// before it took colons.
 fn check_characters<'t>(texts: impl Iterator<Item = &'t str>, failed: &str) -> Result<(), Failure> {
     let mut percent = false;
     for character in texts.flat_map(str::chars) {
@@ -164,14 +165,14 @@ fn check_characters<'t>(texts: impl Iterator<Item = &'t str>, failed: &str) -> R
         if !is_tag_character(character) {
             return Err(Failure::invalid_argument(
                 "Some tags contain invalid characters. Valid characters: Unicode letters, digits, \
-                 white space, _ . / = + - % @ :.",
+                 white space, _ . / = + - % @.",
             ));
         }
     }
     if percent {
         return Err(Failure::invalid_argument(format!(
             "{failed} because some tags contained illegal characters. The allowed characters are \
-             Unicode letters, white-spaces, '_',',','/','=','+','-','@',':'."
+             Unicode letters, white-spaces, '_',',','/','=','+','-','@'."
         )));
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Opaque tokens: shard iterators and page tokens.
 //!
 //! Like the service's they are base64 of the eight bytes 0000000000000001 and whole blocks of
-//! sixteen that nobody else can read or forge: a tag, then the text under a keystream, both from
+//! sixteen that only this mock can read or forge: a tag, then the text under a keystream, both from
 //! MD5 with the mock's secret. That is no cryptography to rely on; it makes clients that look
 //! inside a token, or change one, fail here as they would there.
 

@@ -2,7 +2,7 @@
 //!
 //! The stream stays UPDATING for the state delay. Then every shard in which a new boundary lies is
 //! split there, and the pieces between two new boundaries are merged; so there is no shard whose
-//! parents are not told, and what is neither old nor wanted is closed again at once. The ten calls
+//! parents are not listed, and what is neither old nor wanted is closed again at once. The ten calls
 //! of a day are not counted here.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_UpdateShardCount.html>
 

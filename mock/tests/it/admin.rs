@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tower_service::Service as _;
 
-use crate::support::Client;
+use crate::support::{Client, World};
 
 /// Status and body of an answer.
 async fn ask(mock: &Mock, method: Method, path: &str, body: &str) -> (u16, String) {
@@ -229,4 +229,29 @@ async fn it_answers_on_a_port_of_its_own() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.ends_with(r#"{"status":"ok"}"#), "{answer}");
     server.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_as_moto_takes_it_works_on_the_services_port_when_asked_for() {
+    let reset = || {
+        let request = Request::post("/moto-api/reset");
+        request.body(Full::new(Bytes::new())).unwrap()
+    };
+    let world = World::with(|builder| builder.moto_reset(true));
+    let client = &world.client;
+    client.create("s", 1).await;
+    let (status, _, body) = client.send(reset()).await;
+    assert_eq!(
+        (status.as_u16(), &body[..]),
+        (200, &br#"{"status":"ok"}"#[..])
+    );
+    let left = client.ok("ListStreams", json!({})).await;
+    assert_eq!(left["StreamNames"], json!([]));
+
+    let world = World::new();
+    world.client.create("s", 1).await;
+    let (status, ..) = world.client.send(reset()).await;
+    assert_ne!(status.as_u16(), 200, "not unless it is asked for");
+    let left = world.client.ok("ListStreams", json!({})).await;
+    assert_eq!(left["StreamNames"], json!(["s"]));
 }

@@ -108,7 +108,7 @@ async fn a_name_is_taken_once_and_the_limits_hold() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_consumer_is_named_by_arn_or_by_stream_and_name_and_all_three_must_agree() {
+async fn a_consumer_is_named_by_arn_or_stream_and_name_and_all_must_agree() {
     let World { client, .. } = World::new();
     client.create("s", 1).await;
     client.create("t", 1).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use shardwise_mock::Limits;
+use shardwise_mock::LimitsMode;
 
 use crate::reshard::open_ranges;
 use crate::scaling::read_all;
@@ -80,12 +80,12 @@ async fn a_peak_doubles_the_shards_a_quarter_of_an_hour_later() {
     assert_eq!(parents[..4], [&Value::Null; 4]);
     assert!(parents[4..].iter().copied().eq(&expected), "{parents:?}");
     // Nobody looked when it fell due, and yet it was then.
-    for (ms, first) in [(due_ms - 1, 0), (due_ms, 4)] {
+    for (ms, count) in [(due_ms - 1, 4), (due_ms, 12), (due_ms + 1, 8)] {
         let seconds = ms as f64 / 1000.0;
         let filter = json!({"Type": "AT_TIMESTAMP", "Timestamp": seconds});
         let body = json!({"StreamName": "s", "ShardFilter": filter});
         let answer = client.ok("ListShards", body).await;
-        assert_eq!(answer["Shards"][0]["ShardId"], shard_id(first), "{ms}");
+        assert_eq!(answer["Shards"].as_array().unwrap().len(), count, "{ms}");
     }
 }
 
@@ -118,7 +118,7 @@ async fn half_of_what_the_shards_take_is_no_peak_and_more_than_that_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn under_a_load_that_goes_on_there_is_one_doubling_in_a_quarter_of_an_hour() {
+async fn under_a_lasting_load_there_is_one_doubling_in_a_quarter_of_an_hour() {
     let world = World::new();
     let client = &world.client;
     create_on_demand(client).await;
@@ -196,7 +196,7 @@ async fn a_stream_that_becomes_provisioned_gives_up_its_growth() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn warm_throughput_that_comes_while_growth_is_planned_has_what_is_left_to_add() {
+async fn warm_throughput_during_planned_growth_adds_what_is_left() {
     for (warm, open) in [(6, 8), (12, 12)] {
         let world = World::with(|builder| builder.scale_every(SECOND));
         let client = &world.client;
@@ -281,7 +281,7 @@ async fn growth_ends_the_subscriptions_of_the_parents_when_it_falls_due() {
 
 #[tokio::test(start_paused = true)]
 async fn the_shards_that_come_take_what_the_others_could_not() {
-    let world = World::with(|builder| builder.limits(Limits::Strict));
+    let world = World::with(|builder| builder.limits(LimitsMode::Strict));
     let client = &world.client;
     create_on_demand(client).await;
     assert!(write(client, 8 * MIB).await > 0);

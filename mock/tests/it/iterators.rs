@@ -162,7 +162,9 @@ async fn members_that_do_not_fit_the_type_are_refused() {
         ),
         (
             json!({"ShardIteratorType": "AT_TIMESTAMP"}),
-            "Must specify timestamp parameter for AT_TIMESTAMP.".to_owned(),
+            "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current \
+             request has no timestamp parameter."
+                .to_owned(),
         ),
     ] {
         let (kind, message) = client.refused("GetShardIterator", get(members)).await;

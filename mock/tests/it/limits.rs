@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use shardwise_mock::Limits;
+use shardwise_mock::LimitsMode;
 use tower_service::Service as _;
 
 use crate::support::{Events, World, request, shard_id};
@@ -15,7 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const EXCEEDED: &str = "ProvisionedThroughputExceededException";
 
 fn strict() -> World {
-    World::with(|builder| builder.limits(Limits::Strict))
+    World::with(|builder| builder.limits(LimitsMode::Strict))
 }
 
 /// Records of one shard: a key of one byte and so much data.

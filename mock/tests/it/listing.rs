@@ -192,7 +192,7 @@ async fn shard_filters_see_the_past() {
         ),
         (
             json!({"Type": "AT_TIMESTAMP", "Timestamp": seconds(at_split)}),
-            vec![1, 2],
+            vec![0, 1, 2],
         ),
         (json!({"Type": "AT_TIMESTAMP", "Timestamp": 1}), vec![0]),
         (
@@ -239,6 +239,20 @@ async fn shard_filters_see_the_past() {
             )
             .await;
         assert_eq!(kind, "InvalidArgumentException");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_closed_as_its_stream_is_born_is_listed() {
+    let World { client, .. } = World::new();
+    client.create("s", 1).await;
+    client.put("s", "k", b"in the parent").await;
+    let split = json!({"StreamName": "s", "ShardToSplit": "0", "NewStartingHashKey": "1000"});
+    client.ok("SplitShard", split).await;
+    for kind in ["AT_TRIM_HORIZON", "FROM_TRIM_HORIZON"] {
+        let filter = json!({"StreamName": "s", "ShardFilter": {"Type": kind}});
+        let answer = client.ok("ListShards", filter).await;
+        assert_eq!(answer["Shards"][0]["ShardId"], shard_id(0), "{kind}");
     }
 }
 

@@ -1,5 +1,5 @@
 //! Writers, pollers and subscribers on one stream at the same time, over sockets, while it is split
-//! and merged: nobody waits for ever, and nobody steps over a record.
+//! and merged: every call ends, and no reader steps over a record.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -26,6 +26,7 @@ mod load;
 mod model;
 mod policies;
 mod precedence;
+#[cfg(feature = "cli")]
 mod program;
 mod records;
 mod reference;
@@ -36,4 +37,5 @@ mod settings;
 mod streams;
 mod subscribe;
 mod support;
+#[cfg(feature = "tls")]
 mod tls;

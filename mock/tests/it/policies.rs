@@ -37,6 +37,12 @@ async fn a_policy_is_kept_for_each_stream_and_consumer_and_is_empty_before() {
         assert_eq!(get().await, json!({"Policy": POLICY}));
         client.ok("DeleteResourcePolicy", resource.clone()).await;
         assert_eq!(get().await, empty);
+        let (kind, message) = client
+            .refused("DeleteResourcePolicy", resource.clone())
+            .await;
+        assert_eq!(kind, "ResourceNotFoundException");
+        let told = format!("No resource policy found for resource ARN {arn}.");
+        assert_eq!(message, told);
     }
 }
 

@@ -164,6 +164,7 @@ fn every_flag_is_a_variable_too() {
         .env("SHARDWISE_MOCK_SCALE_EVERY", "1000")
         .env("SHARDWISE_MOCK_SEED", "1")
         .env("SHARDWISE_MOCK_CLOCK", "scaled:60")
+        .env("SHARDWISE_MOCK_MOTO_RESET", "true")
         .env("SHARDWISE_MOCK_ALLOW_REMOTE", "true")
         .env("SHARDWISE_MOCK_CREATE_STREAM", "a:1,b:2")
         .env("SHARDWISE_MOCK_TLS_LISTEN", "127.0.0.1:0");

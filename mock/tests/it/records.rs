@@ -125,6 +125,21 @@ async fn record_sizes_are_limited() {
          or equal to 1048576"
     );
 
+    let entry =
+        |bytes: usize| json!({"PartitionKey": "k", "Data": STANDARD.encode(vec![0; bytes])});
+    let entries = json!([entry(1), entry(MIB + 1), entry(1), entry(MIB + 2)]);
+    let body = json!({"StreamName": "s", "Records": entries});
+    let (kind, message) = client.refused("PutRecords", body).await;
+    assert_eq!(kind, "ValidationException");
+    assert_eq!(
+        message,
+        "2 validation errors detected: Value 'java.nio.HeapByteBuffer[pos=0 lim=1048577 \
+         cap=1048577]' at 'records.2.member.data' failed to satisfy constraint: Member must have \
+         length less than or equal to 1048576; Value 'java.nio.HeapByteBuffer[pos=0 lim=1048578 \
+         cap=1048578]' at 'records.4.member.data' failed to satisfy constraint: Member must have \
+         length less than or equal to 1048576"
+    );
+
     client
         .ok(
             "CreateStream",
@@ -225,6 +240,14 @@ async fn a_sequence_number_for_ordering_must_have_been_issued() {
         .await;
     let (_, of_child) = client.put("s", "a", b"x").await;
     client.ok("PutRecord", put(&of_child)).await;
+    // The index of a record that is yet to come: the next one would lie below its own minimum.
+    let (head, tail) = of_child.split_at(of_child.len() - 30);
+    let ahead = format!(
+        "{head}{:030}",
+        tail.parse::<u128>().unwrap() + (9_u128 << 80)
+    );
+    let (kind, _) = client.refused("PutRecord", put(&ahead)).await;
+    assert_eq!(kind, "InvalidArgumentException");
     let never = "9".repeat(70);
     let (kind, message) = client.refused("PutRecord", put(&never)).await;
     assert_eq!(kind, "InvalidArgumentException");

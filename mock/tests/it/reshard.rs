@@ -192,6 +192,34 @@ async fn what_cannot_be_split_or_merged_is_refused_with_the_services_texts() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_shard_id_is_read_before_its_stream_is_looked_for() {
+    let World { client, .. } = World::new();
+    for (operation, body) in [
+        (
+            "SplitShard",
+            json!({"StreamName": "none", "ShardToSplit": "x", "NewStartingHashKey": "5"}),
+        ),
+        (
+            "MergeShards",
+            json!({"StreamName": "none", "ShardToMerge": "x", "AdjacentShardToMerge": "1"}),
+        ),
+        (
+            "MergeShards",
+            json!({"StreamName": "none", "ShardToMerge": "0", "AdjacentShardToMerge": "x"}),
+        ),
+        (
+            "GetShardIterator",
+            json!({"StreamName": "none", "ShardId": "x", "ShardIteratorType": "LATEST"}),
+        ),
+    ] {
+        let refused = client.refused(operation, body).await;
+        let text = "Could not find shard x in stream none under account 000000000000.";
+        let kind = "ResourceNotFoundException";
+        assert_eq!(refused, (kind.to_owned(), text.to_owned()), "{operation}");
+    }
+}
+
 /// The open shards with their ranges, in the order of the ranges.
 pub(crate) fn open_ranges(shards: &[Value]) -> Vec<(u128, u128, String)> {
     let key = |value: &Value| value.as_str().unwrap().parse().unwrap();

@@ -196,7 +196,7 @@ async fn at_the_end_of_a_shard_come_its_children_and_no_continuation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn within_five_seconds_another_subscription_is_refused_and_later_it_takes_over() {
+async fn a_second_subscription_is_refused_for_five_seconds_then_takes_over() {
     let (world, consumer) = world(2).await;
     let client = &world.client;
     let mut first = client.subscribe(from(&consumer, "LATEST")).await;
@@ -233,7 +233,7 @@ async fn within_five_seconds_another_subscription_is_refused_and_later_it_takes_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_consumer_or_stream_that_goes_ends_its_subscriptions_with_an_exception() {
+async fn a_consumer_or_stream_that_goes_ends_its_subscriptions_with_an_error() {
     let (world, consumer) = world(1).await;
     let client = &world.client;
     let other = client.register("s", "d").await;

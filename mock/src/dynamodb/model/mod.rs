@@ -1,4 +1,5 @@
-//! The constraints of the API model, checked before an operation looks at its request.
+//! The API model, checked before an operation looks at its request: first all types (`types`), then
+//! the constraints.
 //!
 //! The service reports the members that break one, up to ten, in a single error, `N validation
 //! errors detected: …; …`. The walk follows `shapes`, whose members stand in the order in which the
@@ -11,8 +12,10 @@
 //! nearly all regions do.
 
 mod shapes;
+mod types;
 
 use serde_json::{Map, Value};
+use shardwise_types::limits;
 
 use super::error::Failure;
 use super::members::Members;
@@ -42,7 +45,7 @@ enum Shape {
 }
 
 /// The service tells at most so many broken constraints of one request.
-const TOLD_VIOLATIONS: usize = 10;
+const MAX_VIOLATIONS: usize = 10;
 
 /// How many elements of a list are walked and shown. Far above what a list may have: a request of
 /// sixteen MiB has five million.
@@ -56,14 +59,16 @@ struct Member {
     shape: Shape,
 }
 
-/// Refuses a request that breaks constraints of the API model, naming the first of them.
-pub(super) fn check(operation: &str, request: &Members) -> Result<(), Failure> {
+/// Refuses a request that has a wrong type or breaks constraints of the API model, naming the first
+/// of them. What the model does not know is dropped, as the service ignores it.
+pub(super) fn check(operation: &str, request: &mut Members) -> Result<(), Failure> {
+    types::check(operation, request.all_mut())?;
     let Some(members) = shapes::of(operation) else {
         return Ok(());
     };
     let mut walk = Walk::default();
     walk.structure(members, request.all(), "")?;
-    walk.violations.truncate(TOLD_VIOLATIONS);
+    walk.violations.truncate(MAX_VIOLATIONS);
     if walk.violations.is_empty() {
         Ok(())
     } else {
@@ -206,7 +211,9 @@ impl Walk {
     /// The names of tables in a map, which is shown whole.
     fn table_names(&mut self, tables: &Map<String, Value>, at: &str) {
         let fits = |name: &String| {
-            let is_name = (3..=255).contains(&name.len()) && is_name(name);
+            let is_name = (limits::TABLE_NAME_MIN_CHARS..=limits::TABLE_NAME_MAX_CHARS)
+                .contains(&name.len())
+                && is_name(name);
             name.starts_with("arn:") || is_name
         };
         if !tables.keys().all(fits) {

@@ -268,21 +268,24 @@ const CLASS: Member = may(
     Shape::Choice(&["STANDARD", "STANDARD_INFREQUENT_ACCESS"]),
 );
 const PROTECTION: Member = may("DeletionProtectionEnabled", Shape::Boolean);
+const INDEX_PROJECTION: Member = must(
+    "Projection",
+    Shape::Structure(&[
+        may(
+            "ProjectionType",
+            Shape::Choice(&["ALL", "INCLUDE", "KEYS_ONLY"]),
+        ),
+        may("NonKeyAttributes", Shape::List(1, 20, &Shape::Text(1, 255))),
+    ]),
+);
 const INDEX_MEMBERS: &[Member] = &[
     must("IndexName", Shape::Name),
     KEY_SCHEMA,
-    must(
-        "Projection",
-        Shape::Structure(&[
-            may(
-                "ProjectionType",
-                Shape::Choice(&["ALL", "INCLUDE", "KEYS_ONLY"]),
-            ),
-            may("NonKeyAttributes", Shape::List(1, 20, &Shape::Text(1, 255))),
-        ]),
-    ),
+    INDEX_PROJECTION,
     THROUGHPUT,
 ];
+const LOCAL_INDEX_MEMBERS: &[Member] =
+    &[must("IndexName", Shape::Name), KEY_SCHEMA, INDEX_PROJECTION];
 const TAGS: Shape = Shape::List(
     0,
     ANY,
@@ -295,6 +298,10 @@ const CREATE_TABLE: &[Member] = &[
     must("AttributeDefinitions", DEFINITIONS),
     TABLE,
     KEY_SCHEMA,
+    may(
+        "LocalSecondaryIndexes",
+        Shape::List(0, ANY, &Shape::Structure(LOCAL_INDEX_MEMBERS)),
+    ),
     may(
         "GlobalSecondaryIndexes",
         Shape::List(0, ANY, &Shape::Structure(INDEX_MEMBERS)),

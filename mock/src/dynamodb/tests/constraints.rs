@@ -201,3 +201,87 @@ fn names_of_tables_in_batches_are_checked_with_their_map() {
         format!("1 validation error detected: {CAPACITY}")
     );
 }
+
+#[test]
+fn a_wrong_type_is_told_before_what_is_missing() {
+    let db = with_leases();
+    for (operation, request, text) in [
+        (
+            "GetItem",
+            json!({"Key": "shard"}),
+            "STRING_VALUE cannot be converted to Map",
+        ),
+        (
+            "GetItem",
+            json!({"Key": {"leaseKey": {"S": 1}}}),
+            "NUMBER_VALUE cannot be converted to String",
+        ),
+        (
+            "PutItem",
+            json!({"Item": {"leaseKey": {"L": [{"B": 1}]}}}),
+            "NUMBER_VALUE cannot be converted to Blob",
+        ),
+        (
+            "PutItem",
+            json!({"Expected": {"a": {"Value": "x"}}}),
+            "Unexpected value type in payload",
+        ),
+        (
+            "Query",
+            json!({"ExpressionAttributeNames": {"#a": true}}),
+            "TRUE_VALUE cannot be converted to String",
+        ),
+        (
+            "Scan",
+            json!({"AttributesToGet": "a"}),
+            "STRING_VALUE cannot be converted to List",
+        ),
+        (
+            "TransactWriteItems",
+            json!({"TransactItems": [{"Put": {"Item": []}}]}),
+            "Start of list found where not expected",
+        ),
+    ] {
+        let failure = call(&db, operation, request).unwrap_err();
+        assert_eq!(
+            failure.body,
+            json!({
+                "__type": "com.amazon.coral.service#SerializationException",
+                "Message": text,
+            }),
+            "{operation}"
+        );
+    }
+}
+
+#[test]
+fn what_the_model_does_not_know_is_ignored_and_the_rest_is_not() {
+    let db = with_leases();
+    let item = json!({"leaseKey": {"S": "a", "X": 1}});
+    let request = json!({"TableName": "leases", "Item": item, "Invented": {"a": 1}});
+    ok(&db, "PutItem", request);
+    assert_eq!(get(&db, "a"), Some(json!({})));
+    for (operation, member, value) in [
+        ("GetItem", "AttributesToGet", json!(["a"])),
+        ("Scan", "ScanFilter", json!({})),
+        ("Query", "QueryFilter", json!({})),
+        ("Query", "KeyConditions", json!({})),
+        ("UpdateTable", "WarmThroughput", json!({})),
+        ("CreateTable", "ResourcePolicy", json!("{}")),
+    ] {
+        let base = match operation {
+            "GetItem" => update("a", json!({})),
+            "CreateTable" => merge(leases(), json!({"TableName": "other"})),
+            "Query" => json!({
+                "TableName": "leases", "KeyConditionExpression": "leaseKey = :k",
+                "ExpressionAttributeValues": {":k": {"S": "a"}},
+            }),
+            "UpdateTable" => json!({"TableName": "leases", "DeletionProtectionEnabled": false}),
+            _ => json!({"TableName": "leases"}),
+        };
+        let message = invalid(&db, operation, merge(base, json!({member: value})));
+        let is_refused = message.contains("does not implement the member")
+            || message.contains("Can not use both expression and non-expression parameters");
+        assert!(is_refused, "{operation} {member}: {message}");
+    }
+}

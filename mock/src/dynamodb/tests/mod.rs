@@ -6,6 +6,7 @@ mod expressions;
 mod items;
 mod kcl;
 mod legacy;
+mod local_indexes;
 mod properties;
 mod reads;
 mod settings;

@@ -208,8 +208,7 @@ fn tables_that_make_no_sense_are_refused() {
     );
     refused(
         json!({"KeySchema": [key("other", "HASH")]}),
-        "Some index key attributes are not defined in AttributeDefinitions. Keys: [other], \
-         AttributeDefinitions: [leaseKey]",
+        "Invalid KeySchema: Some index key attribute have no definition",
     );
     refused(
         json!({"KeySchema": []}),
@@ -231,10 +230,6 @@ fn tables_that_make_no_sense_are_refused() {
     refused(
         json!({"ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}}),
         "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified",
-    );
-    refused(
-        json!({"LocalSecondaryIndexes": []}),
-        "does not implement the member",
     );
     refused(
         json!({"StreamSpecification": {"StreamEnabled": true}}),
@@ -280,6 +275,83 @@ fn provisioned_tables_keep_their_throughput_and_can_go_on_demand() {
         "PAY_PER_REQUEST"
     );
     assert_eq!(describe()["ProvisionedThroughput"]["ReadCapacityUnits"], 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_of_throughput_are_dated_and_decreases_counted_by_day() {
+    let env = Simulation::new(1).node("service", 1.0).env();
+    let db = DynamoDb::new(env.clone(), "000000000000", "us-east-1", Duration::ZERO);
+    let units =
+        |read: i64, write: i64| json!({"ReadCapacityUnits": read, "WriteCapacityUnits": write});
+    let request = json!({"BillingMode": "PROVISIONED", "ProvisionedThroughput": units(10, 10)});
+    ok(&db, "CreateTable", merge(leases(), request));
+    let update = |read, write| {
+        let request = json!({"TableName": "leases", "ProvisionedThroughput": units(read, write)});
+        ok(&db, "UpdateTable", request);
+        let table = ok(&db, "DescribeTable", json!({"TableName": "leases"}));
+        table["Table"]["ProvisionedThroughput"].clone()
+    };
+    // Every simulation begins with 2026.
+    let start = 1_767_225_600.0;
+    env.sleep(Duration::from_secs(60)).await;
+    let raised = update(20, 10);
+    assert_eq!(raised["LastIncreaseDateTime"], start + 60.0);
+    assert_eq!(raised["NumberOfDecreasesToday"], 0);
+    assert_eq!(raised.get("LastDecreaseDateTime"), None);
+    env.sleep(Duration::from_secs(60)).await;
+    let mixed = update(5, 20);
+    assert_eq!(mixed["LastIncreaseDateTime"], start + 120.0);
+    assert_eq!(mixed["LastDecreaseDateTime"], start + 120.0);
+    assert_eq!(mixed["NumberOfDecreasesToday"], 1);
+    assert_eq!(update(4, 20)["NumberOfDecreasesToday"], 2);
+    env.sleep(Duration::from_secs(24 * 60 * 60)).await;
+    let table = ok(&db, "DescribeTable", json!({"TableName": "leases"}));
+    let described = &table["Table"]["ProvisionedThroughput"];
+    assert_eq!(described["NumberOfDecreasesToday"], 0);
+    assert_eq!(update(3, 20)["NumberOfDecreasesToday"], 1);
+}
+
+#[test]
+fn a_key_attribute_without_a_definition_is_refused() {
+    let db = service();
+    let key = |name: &str| json!([{"AttributeName": name, "KeyType": "HASH"}]);
+    let request = |more: Value| merge(leases(), merge(json!({"KeySchema": key("other")}), more));
+    assert_eq!(
+        invalid(&db, "CreateTable", request(json!({}))),
+        "Invalid KeySchema: Some index key attribute have no definition"
+    );
+    let index = json!({
+        "IndexName": "index", "KeySchema": key("leaseKey"),
+        "Projection": {"ProjectionType": "ALL"},
+    });
+    assert_eq!(
+        invalid(
+            &db,
+            "CreateTable",
+            request(json!({"GlobalSecondaryIndexes": [index]}))
+        ),
+        "One or more parameter values were invalid: Some index key attributes are not defined in \
+         AttributeDefinitions. Keys: [other], AttributeDefinitions: [leaseKey]"
+    );
+}
+
+#[test]
+fn the_keys_of_an_index_are_as_short_as_a_tables() {
+    let db = with_leases();
+    ok(&db, "UpdateTable", owner_index());
+    let put = |owner: String| {
+        let item = json!({"leaseKey": {"S": "s"}, "leaseOwner": {"S": owner}});
+        json!({"TableName": "leases", "Item": item})
+    };
+    ok(&db, "PutItem", put("x".repeat(2048)));
+    let text = "One or more parameter values were invalid: Size of hashkey has exceeded the \
+                maximum size limit of2048 bytes";
+    assert_eq!(invalid(&db, "PutItem", put("x".repeat(2049))), text);
+    let set = json!({
+        "UpdateExpression": "SET leaseOwner = :o",
+        "ExpressionAttributeValues": {":o": {"S": "x".repeat(2049)}},
+    });
+    assert_eq!(invalid(&db, "UpdateItem", update("s", set)), text);
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Shard {
     }
 
     fn was_open_at(&self, ms: u64) -> bool {
-        self.created_ms <= ms && self.closed_ms.is_none_or(|closed| closed > ms)
+        self.created_ms <= ms && self.closed_ms.is_none_or(|closed| closed >= ms)
     }
 }
 

@@ -1,8 +1,10 @@
 //! A token bucket: so many per second, and as many at once as a second gives.
 //!
-//! Pure: it is told the time. What takes more than there is, is paid for in time: nothing is
-//! admitted until the rate has made up for all of it. So a GetRecords of ten MiB, at two MiB per
-//! second, blocks its shard for five seconds, as the service documents it.
+//! Pure: the time is an argument. A caller may have read the clock before another one that comes
+//! first: an earlier time is taken for the latest one so far, since it is no debt. What takes more
+//! than there is, is paid for in time: nothing is admitted until the rate has made up for all of
+//! it. So a GetRecords of ten MiB, at two MiB per second, blocks its shard for five seconds, as the
+//! service documents it.
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html>
 
 use std::time::Duration;
@@ -17,6 +19,8 @@ pub(crate) struct Bucket {
     level: u64,
     /// The time of the level; in the future, what was taken is not paid for until then.
     at: Duration,
+    /// The latest time so far.
+    latest: Duration,
 }
 
 impl Bucket {
@@ -26,12 +30,13 @@ impl Bucket {
             per_second,
             level: per_second.saturating_mul(NANOS),
             at: Duration::ZERO,
+            latest: Duration::ZERO,
         }
     }
 
     /// Whether so many are there. What never fits is admitted when the bucket is full.
     pub(crate) fn admits(&mut self, tokens: u64, now: Duration) -> bool {
-        self.settle(now);
+        let now = self.settle(now);
         let wanted = tokens.saturating_mul(NANOS).min(self.capacity());
         self.at <= now && self.level >= wanted
     }
@@ -63,13 +68,17 @@ impl Bucket {
         self.at
     }
 
-    fn settle(&mut self, now: Duration) {
+    /// Adds what came since, and tells the time that counts.
+    fn settle(&mut self, now: Duration) -> Duration {
+        self.latest = self.latest.max(now);
+        let now = self.latest;
         if let Some(passed) = now.checked_sub(self.at) {
             let nanos = u64::try_from(passed.as_nanos()).unwrap_or(NANOS).min(NANOS);
             let gained = nanos.saturating_mul(self.per_second);
             self.level = self.level.saturating_add(gained).min(self.capacity());
             self.at = now;
         }
+        now
     }
 
     fn capacity(&self) -> u64 {
@@ -87,7 +96,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_stretch_of_time_admits_more_than_its_rate_and_one_second_and_one_call(
+        fn no_stretch_of_time_admits_more_than_its_rate_and_one_call(
             per_second in 1..5_000_000_u64,
             calls in prop::collection::vec((0..2_000_u64, 1..6_000_000_u64), 1..60),
         ) {
@@ -108,6 +117,47 @@ mod tests {
                     prop_assert!(sum as f64 <= most + 1.0, "{sum} of {most}");
                     sum += tokens;
                 }
+            }
+        }
+
+        #[test]
+        fn callers_below_the_rate_pass_in_whatever_order_they_come(
+            (per_second, callers) in (1..2_000_u64)
+                .prop_flat_map(|rate| (Just(rate), 1..=rate.min(64))),
+            delays_us in prop::collection::vec(0..500_000_u64, 1..400),
+        ) {
+            // One call every 1/rate seconds; each reads the clock when it begins and comes to the
+            // bucket after a delay, so that later ones overtake it.
+            let period = SECOND / u32::try_from(per_second).unwrap() + Duration::from_nanos(1);
+            let callers = u32::try_from(callers).unwrap();
+            let mut calls: Vec<(Duration, Duration)> = (0_u32..)
+                .zip(delays_us)
+                .map(|(number, delay)| {
+                    let read = SECOND + period * number;
+                    // Of `callers` at once each has a call under way, and no more.
+                    let delay = Duration::from_micros(delay).min(period * (callers - 1));
+                    (read + delay, read)
+                })
+                .collect();
+            calls.sort();
+            let mut bucket = Bucket::new(per_second);
+            for (_, read) in calls {
+                prop_assert!(bucket.try_take(1, read), "a call of {read:?} was refused");
+            }
+        }
+
+        #[test]
+        fn an_earlier_time_counts_as_the_latest_one(
+            per_second in 1..5_000_u64,
+            calls in prop::collection::vec((0..3_000_u64, 0..10_000_u64), 1..60),
+        ) {
+            let (mut given, mut corrected) = (Bucket::new(per_second), Bucket::new(per_second));
+            let mut latest = Duration::ZERO;
+            for (at_ms, tokens) in calls {
+                let now = Duration::from_millis(at_ms);
+                latest = latest.max(now);
+                prop_assert_eq!(given.try_take(tokens, now), corrected.try_take(tokens, latest));
+                prop_assert_eq!(given.ready_at(), corrected.ready_at());
             }
         }
 

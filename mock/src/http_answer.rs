@@ -10,12 +10,13 @@ use http::{Method, Response, StatusCode};
 use http_body::Body as _;
 use serde_json::json;
 
+use crate::backend::Backend;
 use crate::body::ResponseBody;
 use crate::clock::Now;
+use crate::ids;
 use crate::kinesis::{Encoding, Failure};
-use crate::mock::Mock;
 
-/// Kinesis has a protocol of that content type that nobody uses.
+/// Kinesis has a protocol of that content type, which no SDK uses.
 pub(crate) const PLAIN_JSON: &str = "application/json";
 
 /// DynamoDB's protocol.
@@ -32,7 +33,7 @@ const EXPOSED_HEADERS: &str = "x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-i
                                x-amzn-ErrorMessage,Date";
 
 /// What goes back, before the headers that every answer has.
-pub(crate) struct Answer {
+pub(crate) struct HttpAnswer {
     status: StatusCode,
     content_type: Option<&'static str>,
     /// The CRC-32 of the body, where the service tells it.
@@ -40,7 +41,7 @@ pub(crate) struct Answer {
     body: ResponseBody,
 }
 
-impl Answer {
+impl HttpAnswer {
     /// A status alone.
     pub(crate) fn plain(status: StatusCode) -> Self {
         Self {
@@ -123,7 +124,7 @@ impl Answer {
     }
 
     /// The response to a request with that head.
-    pub(crate) fn into_response(self, mock: &Mock, head: &Parts) -> Response<ResponseBody> {
+    pub(crate) fn into_response(self, backend: &Backend, head: &Parts) -> Response<ResponseBody> {
         let length = self.body.size_hint().exact();
         let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
@@ -137,8 +138,8 @@ impl Answer {
         if let Some(checksum) = self.checksum {
             headers.insert(BODY_CHECKSUM, HeaderValue::from(checksum));
         }
-        insert(headers, header::DATE, http_date(mock.now()));
-        insert(headers, REQUEST_ID, mock.ids().uuid());
+        insert(headers, header::DATE, http_date(backend.now()));
+        insert(headers, REQUEST_ID, ids::uuid(backend.random()));
         headers.insert(MOCK_VERSION, HeaderValue::from_static(VERSION));
         let from_browser = head.headers.contains_key(header::ORIGIN);
         if from_browser && head.method == Method::OPTIONS {
@@ -151,7 +152,7 @@ impl Answer {
             let name = header::ACCESS_CONTROL_EXPOSE_HEADERS;
             headers.insert(name, HeaderValue::from_static(EXPOSED_HEADERS));
         }
-        insert(headers, EXTENDED_REQUEST_ID, extended_id(mock));
+        insert(headers, EXTENDED_REQUEST_ID, extended_id(backend));
         response
     }
 }
@@ -191,10 +192,10 @@ fn http_date(now: Now) -> String {
 }
 
 /// Seventy-two random bytes, as the service sends.
-fn extended_id(mock: &Mock) -> String {
+fn extended_id(backend: &Backend) -> String {
     let mut bytes = [0; 72];
     for chunk in bytes.chunks_exact_mut(8) {
-        chunk.copy_from_slice(&mock.ids().draw().to_be_bytes());
+        chunk.copy_from_slice(&backend.random().random_u64().to_be_bytes());
     }
     STANDARD.encode(bytes)
 }

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use shardwise_types::limits;
+
 /// How the stream's capacity is managed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -39,32 +41,27 @@ impl RecordDistributionStrategy {
     }
 }
 
-/// Retention of a new stream.
-const DEFAULT_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The record limit of a stream that names none, in KiB.
-const DEFAULT_RECORD_KIB: u32 = 1024;
-
 /// The settings of a stream.
 #[derive(Debug, Clone)]
-pub(crate) struct Settings {
+pub(crate) struct StreamSettings {
     pub(crate) mode: Mode,
     pub(crate) retention: Duration,
-    pub(crate) max_record_kib: u32,
+    /// Of data and partition key together.
+    pub(crate) max_record_bytes: usize,
     pub(crate) distribution: RecordDistributionStrategy,
     /// The KMS key that records are encrypted with; none if they are not.
     pub(crate) key_id: Option<String>,
-    /// The metrics of enhanced monitoring, in the order in which they are told.
+    /// The metrics of enhanced monitoring, in the order of descriptions.
     pub(crate) shard_level_metrics: Vec<&'static str>,
 }
 
-impl Settings {
+impl StreamSettings {
     /// Those of a new stream.
     pub(crate) fn new(mode: Mode) -> Self {
         Self {
             mode,
-            retention: DEFAULT_RETENTION,
-            max_record_kib: DEFAULT_RECORD_KIB,
+            retention: Duration::from_secs(u64::from(limits::RETENTION_HOURS_DEFAULT) * 60 * 60),
+            max_record_bytes: limits::RECORD_MAX_BYTES_DEFAULT,
             distribution: RecordDistributionStrategy::UserPartitionKey,
             key_id: None,
             shard_level_metrics: Vec::new(),

@@ -1,14 +1,14 @@
-//! The fault rules in force, and how often each operation was called.
+//! The fault rules in force: which of them strikes a request.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::fault::Fault;
-use crate::ids::Ids;
-use crate::kinesis::EntryFaults;
+use shardwise_env::{Env, lock};
+
+use crate::fault::{EntryFaults, Fault};
 use crate::operation::{Api, Operation};
 
 /// How many rules are remembered, for those who ask how often each struck, after they were used
@@ -21,7 +21,7 @@ pub(crate) enum Effect {
     Entries(Arc<EntryFaults>),
 }
 
-/// A rule: the requests that it is for, and what befalls them. What it leaves open fits all.
+/// A rule: the requests that it is for, and what happens to them. What it leaves open fits all.
 #[derive(Debug, Clone)]
 pub(crate) struct ActiveRule {
     /// Given when the rule is added.
@@ -38,7 +38,7 @@ pub(crate) struct ActiveRule {
     pub(crate) left: Option<u64>,
     /// The rule holds from this time of the mock's on.
     pub(crate) from: Duration,
-    /// The rule holds for that long; for ever without it.
+    /// The rule holds for that long; without an end if it is not given.
     pub(crate) lasts: Option<Duration>,
     pub(crate) effect: Effect,
     pub(crate) struck: Arc<AtomicU64>,
@@ -95,14 +95,27 @@ impl ActiveRule {
     }
 }
 
-/// The rules in force and the calls counted.
-pub(crate) struct Control {
-    counts: Box<[AtomicU64]>,
+/// A completed rule; [`Rule::reply`](crate::Rule::reply) and [`Mock::add_faults`](crate::Mock::add_faults) give it. Dropping it changes nothing.
+#[derive(Debug, Clone)]
+pub struct RuleHandle {
+    pub(crate) struck: Arc<AtomicU64>,
+}
+
+impl RuleHandle {
+    /// How many requests the rule has struck.
+    #[must_use]
+    pub fn struck(&self) -> u64 {
+        self.struck.load(Ordering::Relaxed)
+    }
+}
+
+/// The rules in force.
+pub(crate) struct FaultRules {
     /// Whether there are rules at all: without them no request takes the lock.
     any_rules: AtomicBool,
     rules: Mutex<Rules>,
     /// What rules with a rate draw from.
-    dice: Ids,
+    dice: Env,
 }
 
 #[derive(Debug, Default)]
@@ -114,22 +127,13 @@ struct Rules {
     last_id: u64,
 }
 
-impl Control {
-    pub(crate) fn new(seed: u64) -> Self {
+impl FaultRules {
+    pub(crate) fn new(dice: Env) -> Self {
         Self {
-            counts: Operation::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             any_rules: AtomicBool::new(false),
             rules: Mutex::default(),
-            dice: Ids::new(seed),
+            dice,
         }
-    }
-
-    pub(crate) fn count(&self, operation: Operation) {
-        self.counts[operation as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn calls(&self, operation: Operation) -> u64 {
-        self.counts[operation as usize].load(Ordering::Relaxed)
     }
 
     /// What happens to this request, by the oldest rule that is for it and strikes it; uses the
@@ -140,7 +144,7 @@ impl Control {
         }
         let mut rules = self.rules();
         let index = rules.active.iter().position(|rule| {
-            rule.is_for(request) && rule.rate.is_none_or(|rate| self.dice.draw_f64() < rate)
+            rule.is_for(request) && rule.rate.is_none_or(|rate| self.dice.random_f64() < rate)
         })?;
         let rule = rules.active.get_mut(index)?;
         rule.struck.fetch_add(1, Ordering::Relaxed);
@@ -157,14 +161,6 @@ impl Control {
             }
         }
         Some(effect)
-    }
-
-    /// Drops every rule and forgets all calls.
-    pub(crate) fn reset(&self) {
-        self.clear();
-        for count in &self.counts {
-            count.store(0, Ordering::Relaxed);
-        }
     }
 
     /// Drops every rule, those that were used up included.
@@ -209,13 +205,13 @@ impl Control {
     }
 
     fn rules(&self) -> MutexGuard<'_, Rules> {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rules)
     }
 }
 
-impl fmt::Debug for Control {
+impl fmt::Debug for FaultRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control")
+        f.debug_struct("FaultRules")
             .field("rules", &*self.rules())
             .finish_non_exhaustive()
     }
