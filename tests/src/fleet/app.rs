@@ -10,8 +10,9 @@ use shardwise_consumer::{
 use shardwise_env::Env;
 use shardwise_types::ShardId;
 
-use super::ledger::{Checkpoint, Id, Place};
+use super::ledger::{Checkpoint, Place};
 use super::oracle::Oracle;
+use super::workload::parse;
 
 /// How an application goes about its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,12 +175,4 @@ impl RecordProcessor for App {
         }
         self.oracle.lease_lost(&self.worker, &self.shard);
     }
-}
-
-/// What a record of the fleet's producer holds: `KEY NUMBER`.
-pub(super) fn parse(data: &[u8]) -> Result<Id, BoxError> {
-    let (key, number) = std::str::from_utf8(data)?
-        .split_once(' ')
-        .ok_or("foreign data")?;
-    Ok((key.parse()?, number.parse()?))
 }

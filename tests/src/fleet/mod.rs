@@ -3,6 +3,7 @@
 //! - `world`: the nodes, and the course of a run.
 //! - `faults`: what goes wrong, and when the stream changes.
 //! - `app`: the application that the workers run, in the style that its seed draws.
+//! - `workload`: the records that the producer sends.
 //! - `observer`: the transport in front of the service; it reports to the oracle what the service did.
 //! - `oracle`: what is allowed; it judges each event when it happens.
 //! - `ledger`: what the oracle knows of shards, leases and user records.
@@ -12,6 +13,7 @@ mod faults;
 mod ledger;
 mod observer;
 mod oracle;
+mod workload;
 mod world;
 
 use std::time::Duration;

@@ -17,9 +17,9 @@ use shardwise_env::lock;
 use shardwise_mock::MockService;
 use shardwise_types::{HashKey, ShardId, StreamName};
 
-use super::app;
 use super::ledger::{Checkpoint, Row};
 use super::oracle::Oracle;
+use super::workload;
 use crate::unverified_signature::with_unverified_signature;
 
 /// What the observed services of all nodes share.
@@ -123,14 +123,14 @@ impl Observer {
                 Decoded::Aggregated(aggregate) => aggregate
                     .iter()
                     .zip(aggregate.hash_keys())
-                    .map(|(member, hash)| (app::parse(&member.data).unwrap(), hash))
+                    .map(|(member, hash)| (workload::parse(&member.data).unwrap(), hash))
                     .collect(),
                 Decoded::Plain { data, .. } => {
                     let hash = match entry.explicit_hash_key {
                         Some(hash) => hash.parse().unwrap(),
                         None => HashKey::of_partition_key(entry.partition_key),
                     };
-                    vec![(app::parse(&data).unwrap(), hash)]
+                    vec![(workload::parse(&data).unwrap(), hash)]
                 }
                 Decoded::Corrupt { error, .. } => panic!("the producer sent this: {error}"),
             };

@@ -12,6 +12,7 @@
 //! | STUCK | after the last fault everything stored is delivered in time |
 //! | OUTCOME | every record sent has exactly one outcome, and fails only when its time is over |
 //! | WRONG OK | what is acknowledged is stored where its receipt says, and a stock KCL delivers it there |
+//! | KEY | a user record is stored with the hash key that it was sent with |
 //! | WRONG NO | what certainly was not written, at all or a second time, is not stored |
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use shardwise_types::{HashKey, SequenceNumber, Shard, ShardId};
 
 use super::Outcome;
 use super::ledger::{Checkpoint, Id, Key, Known, Lease, Place, Row, Stored, Waiting};
+use super::workload;
 
 /// A holder that wrote to its lease within this time has not lost it by the clock.
 const SURELY_VALID: Duration = Duration::from_secs(5);
@@ -167,6 +169,12 @@ impl Oracle {
     ) {
         let since = self.env.now();
         let mut state = self.lock();
+        for (id, hash) in members {
+            if *hash != workload::hash_key(id.0) {
+                let text = format!("{id:?} is stored with {hash}, {number} in {shard}");
+                self.violation(&mut state, "KEY", &text);
+            }
+        }
         let State { shards, keys, .. } = &mut *state;
         let known = shards.get_mut(shard).unwrap();
         let range = known.shard.hash_key_range;
@@ -203,7 +211,11 @@ impl Oracle {
             .unwrap_or_default();
         let latest_from = match state.leases.get(shard) {
             Some(lease) if !created => lease.latest_from,
-            _ => (row.checkpoint == Checkpoint::Latest).then_some(now),
+            // A shard whose parent has a lease continues it, whatever its row says.
+            _ => {
+                let begins_here = row.checkpoint == Checkpoint::Latest && !state.continues(shard);
+                begins_here.then_some(now)
+            }
         };
         let claimed = match state.leases.get(shard) {
             _ if row.incarnation.is_none() => None,
@@ -484,6 +496,12 @@ impl State {
         self.leases
             .get(shard)
             .is_some_and(|lease| lease.row.checkpoint == Checkpoint::ShardEnd)
+    }
+
+    /// Whether a parent of the shard has a lease.
+    fn continues(&self, shard: &ShardId) -> bool {
+        let known = self.shards.get(shard);
+        known.is_some_and(|known| known.shard.parents().any(|id| self.leases.contains_key(id)))
     }
 
     /// Where a user record is stored.

@@ -13,16 +13,15 @@ use shardwise_client::{Aws, Kinesis};
 use shardwise_consumer::{InitialPosition, MemoryLeaseStore, Worker, WorkerError};
 use shardwise_env::{Env, Node, Simulation, Task};
 use shardwise_mock::Mock;
-use shardwise_producer::{Producer, Record};
+use shardwise_producer::Producer;
 use shardwise_types::{ApplicationName, StreamName, WorkerId};
 use tokio::sync::oneshot;
 
 use super::app::{App, Style};
 use super::observer::{ObservedService, Observer};
 use super::oracle::Oracle;
+use super::workload;
 use super::{Outcome, Setup, Store};
-
-const KEYS: u64 = 32;
 
 /// After the last fault everything must have arrived within this time. Long, since an application
 /// that writes a checkpoint for each record works off a backlog slowly; an orphan is found sooner.
@@ -194,7 +193,7 @@ impl World {
         }
     }
 
-    /// Starts a worker on a node of its own; under the id of another one if told so.
+    /// Starts a worker on a node of its own; under this id if there is one.
     pub(super) fn start_worker(&mut self, id: Option<WorkerId>) {
         let number = self.born;
         self.born += 1;
@@ -327,7 +326,7 @@ impl Character {
     }
 }
 
-/// Sends records, each with its key and its number among that key's, until told to stop; then waits
+/// Sends records, each with its key and its number among that key's, until it is stopped; then waits
 /// for every outcome.
 async fn send(
     env: Env,
@@ -341,13 +340,11 @@ async fn send(
     while stopped.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
         // Bursts fill aggregates; pauses make single records.
         for _ in 0..1 + env.random_below(4) {
-            let key = env.random_below(KEYS);
+            let key = env.random_below(workload::KEYS);
             let number = numbers.entry(key).or_default();
             let id = (key, *number);
             *number += 1;
-            let data = format!("{key} {}", id.1);
-            let record = Record::new(format!("key-{key}").try_into().unwrap(), data);
-            let delivery = producer.send(record).await.unwrap();
+            let delivery = producer.send(workload::record(id)).await.unwrap();
             oracle.sent();
             outcomes.push(async move { (id, delivery.await) });
         }
