@@ -199,16 +199,22 @@ impl Scratch {
     fn test(&self, test: &str) -> Result<String, String> {
         let (file, name) = test.split_once("::").ok_or("a test is `file::test`")?;
         let package = tree::package(file);
-        let target: &[&str] = if file.contains("/tests/it/") || file.starts_with("tests/it/") {
-            &["--test", "it"]
-        } else {
-            &["--lib"]
+        let mut folders = file.split('/').skip(1);
+        let target: &[&str] = match (folders.next(), folders.next()) {
+            (Some("src"), _) => &["--lib"],
+            (Some("tests"), Some(target)) => &["--test", target.trim_end_matches(".rs")],
+            // The crate of tests itself.
+            (Some("it"), _) => &["--test", "workspace"],
+            _ => return Err(format!("{file} is in no crate")),
         };
-        let command = [&["test", "-p", package.as_str()], target].concat();
+        // With the crate of tests, whose features are the workspace's: else the dependencies would be
+        // built again.
+        let packages = ["-p", "shardwise-tests", "-p", package.as_str()];
+        let command = [&["test"], &packages[..], target].concat();
         self.build(&[&command[..], &["--no-run"]].concat())?;
         let output = self
             .cargo(&command)
-            .arg(name)
+            .args(["--no-fail-fast", name])
             .output()
             .map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&output.stdout);
@@ -223,6 +229,7 @@ impl Scratch {
     fn build(&self, arguments: &[&str]) -> Result<(), String> {
         let output = self
             .cargo(arguments)
+            .arg("--quiet")
             .output()
             .map_err(|error| error.to_string())?;
         if output.status.success() {
@@ -238,7 +245,7 @@ impl Scratch {
         let mut command = Command::new(cargo);
         command
             .args(arguments)
-            .args(["--locked", "--quiet"])
+            .arg("--locked")
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.target);
         command
