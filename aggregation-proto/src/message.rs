@@ -42,7 +42,7 @@ pub(crate) struct Record {
     pub(crate) tags: Vec<Tag>,
 }
 
-/// A name and a value beside a user record's data; reserved by the format and used by nobody.
+/// A name and a value beside a user record's data; reserved by the format and not in use.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Tag {
     /// Required.

@@ -91,7 +91,7 @@ fn any_damage_on_the_way_makes_the_record_plain() {
 
 #[test]
 fn user_data_that_begins_like_an_aggregate_stays_user_data() {
-    let data = Bytes::from([MAGIC, b" is how my own format begins, too"].concat());
+    let data = Bytes::from([MAGIC, b" is how another format begins, too"].concat());
     assert_eq!(plain(data.clone()), PlainReason::BadDigest);
 
     let records = [user("k", None, data.clone()), user("k", None, data)];

@@ -106,7 +106,7 @@ fn over_http(common: &Common) -> anyhow::Result<Aws> {
     Ok(builder.build()?)
 }
 
-/// Runs the service on a thread of its own, so that its CPU time can be told from the caller's.
+/// Runs the service on a thread of its own, so that its CPU time is counted apart from the caller's.
 async fn on_a_thread<S, B>(service: S) -> anyhow::Result<(Aws, Server)>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,

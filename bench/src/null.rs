@@ -1,5 +1,5 @@
 //! A service that answers what producer and consumer ask, as cheaply as it can: it stores nothing,
-//! refuses nothing, and serves the same records for ever.
+//! refuses nothing, and serves the same records without end.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;

@@ -400,7 +400,7 @@ async fn errors_arrive_as_the_types_that_the_sdk_knows() {
 }
 
 #[tokio::test]
-async fn what_our_producer_writes_the_official_sdk_reads_and_the_format_explains() {
+async fn what_our_producer_writes_the_official_sdk_reads() {
     const RECORDS: usize = 200;
     let backend = Backend::with_stream(2).await;
     let producer = Producer::builder(&backend.aws())

@@ -2,8 +2,8 @@
 //! table.
 //!
 //! The application is a producer and a worker with its leases in DynamoDB, through a split and until
-//! the finished lease is removed. Whatever befalls a call, all records are stored and processed, and
-//! the worker ends as it was told. What single calls promise about their errors is in
+//! the finished lease is removed. However a call fails, all records are stored and processed, and
+//! the worker ends when it is asked to. What single calls promise about their errors is in
 //! `client/tests/faults.rs`.
 
 use std::collections::BTreeSet;
@@ -78,7 +78,7 @@ impl RecordProcessor for Collector {
 struct Life {
     env: Env,
     mock: Mock,
-    /// The test's own, which nothing befalls.
+    /// The test's own, whose calls do not fail.
     kinesis: Kinesis,
     stream: StreamName,
     faults: Faults,

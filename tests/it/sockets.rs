@@ -408,7 +408,7 @@ async fn a_put_whose_connection_closes_under_it_may_have_written() {
     let error = put(&kinesis).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transport);
     assert_eq!(error.written(), Written::Unknown);
-    // Not tried again below our retries, where nobody would count it.
+    // Not tried again below our retries, where it would not be counted.
     assert_eq!(server.connections(), 1);
 }
 
@@ -535,7 +535,7 @@ async fn http_1_1_is_spoken_to_a_server_that_does_not_negotiate() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_refused_before_anything_is_sent() {
+async fn a_certificate_without_a_known_issuer_is_refused_before_any_request() {
     let server = Encrypted::start("untrusted", &["h2", "http/1.1"]).await;
     let kinesis = without_retries(handle(&server.url()).build().unwrap().kinesis());
     let error = put(&kinesis).await.unwrap_err();
