@@ -1,9 +1,15 @@
 //! Which service is spoken to, and as whom: the environment variables and files that AWS tools share,
 //! and two options that go before them.
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{anyhow, bail};
 use shardwise_client::credential_types::provider::ProvideCredentials as _;
-use shardwise_client::{Aws, ConfigErrorKind};
+use shardwise_client::credential_types::provider::error::CredentialsError;
+use shardwise_client::{Aws, ConfigErrorKind, Env};
+use shardwise_env::Task;
+use shardwise_types::root_cause;
+
+use crate::log::LogFormat;
+use crate::reach::{Hosts, Watched};
 
 /// Where the service is.
 #[derive(Debug, Clone, clap::Args)]
@@ -20,13 +26,19 @@ pub(crate) struct AwsArgs {
     endpoint_url: Option<String>,
 }
 
+/// A handle whose services are named when they cannot be reached.
+pub(crate) struct Connection {
+    pub(crate) aws: Aws,
+    _telling: Task<()>,
+}
+
 impl AwsArgs {
     /// The handle that everything starts from. The services are not called yet.
     ///
     /// # Errors
     /// If something is missing or wrong. Where the library would name its own functions, what a
     /// user of the command can do is named instead.
-    pub(crate) async fn connect(&self) -> anyhow::Result<Aws> {
+    pub(crate) async fn connect(&self, log_format: LogFormat) -> anyhow::Result<Connection> {
         let mut builder = Aws::builder().from_env();
         if let Some(region) = &self.region {
             builder = builder.region(region);
@@ -34,7 +46,12 @@ impl AwsArgs {
         if let Some(url) = &self.endpoint_url {
             builder = builder.endpoint_url(url);
         }
-        let builder = builder.load().await?;
+        let (env, hosts) = (Env::system(), Hosts::default());
+        // Around what is loaded: where credentials are looked for, many a host is not there.
+        let builder = builder
+            .load()
+            .await?
+            .wrap_transport(|inner| Watched::new(inner, env.clone(), hosts.clone()))?;
         let aws = builder.build().map_err(|error| match error.kind() {
             ConfigErrorKind::MissingRegion => anyhow!(
                 "no region: give --region, set AWS_REGION or AWS_DEFAULT_REGION, or name a profile \
@@ -43,12 +60,33 @@ impl AwsArgs {
             _ => error.into(),
         })?;
         // Found out now, and not record by record.
-        if let Some(provider) = aws.credentials_provider() {
-            let found = provider.provide_credentials().await;
-            found.context("no credentials")?;
+        if let Some(provider) = aws.credentials_provider()
+            && let Err(error) = provider.provide_credentials().await
+        {
+            bail!("{}", no_credentials(&error));
         }
-        Ok(aws)
+        let telling = hosts.tell(&env, log_format);
+        Ok(Connection {
+            aws,
+            _telling: telling,
+        })
     }
+}
+
+/// Why there are none, in short, and what to do. The SDK's own text is a paragraph that names every
+/// place it has looked at.
+fn no_credentials(error: &CredentialsError) -> String {
+    let why = match error {
+        CredentialsError::CredentialsNotLoaded(_) => {
+            "none in the environment variables, in the profile, or from a role".to_owned()
+        }
+        CredentialsError::ProviderTimedOut(_) => "their provider gave no answer in time".to_owned(),
+        _ => root_cause(error).unwrap_or(error).to_string(),
+    };
+    format!(
+        "no credentials: {why}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (the mock takes any \
+         words), or name a profile that has some with AWS_PROFILE"
+    )
 }
 
 /// What every command that calls the service says at the end of its help.
@@ -60,4 +98,4 @@ Environment:
   AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KINESIS, .._DYNAMODB       where the services are
   AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT             which of AWS's own
   AWS_CA_BUNDLE, HTTPS_PROXY, NO_PROXY                          the way to them
-  RUST_LOG                                                      log on standard error: info, say";
+  RUST_LOG                                                      what is logged: info, say; else warn";

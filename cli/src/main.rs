@@ -5,17 +5,19 @@
 
 mod connect;
 mod consume;
+mod log;
 mod output;
 mod produce;
+mod reach;
 mod signals;
 
-use std::io;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use shardwise_mock::cli::MockArgs;
-use tracing_subscriber::EnvFilter;
+
+use crate::log::LogFormat;
 
 /// A toolkit for Amazon Kinesis Data Streams
 #[derive(Debug, Parser)]
@@ -23,52 +25,59 @@ use tracing_subscriber::EnvFilter;
 struct Args {
     #[command(subcommand)]
     command: Command,
+
+    /// How standard error is written: text for people, or json with one object a line
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "text|json",
+        hide_possible_values = true,
+        help_heading = "Log"
+    )]
+    log_format: LogFormat,
 }
 
+// Each command is described at its arguments: a description here would go before the long one there.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run Kinesis and DynamoDB in one process, for tests and for a laptop
+    #[command(about = "Run Kinesis and DynamoDB in one process, for tests and for a laptop")]
     Mock(MockArgs),
-    /// Send the lines of a file, or of standard input, as records
     Produce(produce::ProduceArgs),
-    /// Print a stream's records, sharing its shards with the other workers of an application
     Consume(consume::ConsumeArgs),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::from_default_env())
-        .with_writer(io::stderr)
-        .init();
-    match start(args.command) {
+    log::init(args.log_format);
+    match start(args.command, args.log_format) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Some libraries set their errors out on several lines.
             let text = shardwise_types::with_causes(&*error);
             let text: Vec<&str> = text.lines().map(str::trim).collect();
-            eprintln!("shardwise: {}", text.join(" "));
+            log::say_error(args.log_format, &text.join(" "));
             ExitCode::FAILURE
         }
     }
 }
 
-fn start(command: Command) -> anyhow::Result<()> {
+fn start(command: Command, log_format: LogFormat) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("could not start the runtime")?;
-    let result = runtime.block_on(run(command));
-    // Dropping the runtime would wait for a thread that is stuck in a write to a pipe which nobody
-    // reads: then a second ctrl-c could not end the program.
+    let result = runtime.block_on(run(command, log_format));
+    // Dropping the runtime would wait for what blocks in it.
     runtime.shutdown_background();
     result
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
+async fn run(command: Command, log_format: LogFormat) -> anyhow::Result<()> {
     match command {
         Command::Mock(args) => shardwise_mock::cli::run(args)
             .await
             .context("the mock could not run"),
-        Command::Produce(args) => produce::run(args).await,
-        Command::Consume(args) => consume::run(args).await,
+        Command::Produce(args) => produce::run(args, log_format).await,
+        Command::Consume(args) => consume::run(args, log_format).await,
     }
 }
 

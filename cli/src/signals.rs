@@ -1,7 +1,12 @@
 //! Ctrl-c and SIGTERM: the first one asks for a clean end, the second one is obeyed at once.
+//!
+//! Whatever blocks, the first one ends the process as well, some time after the clean end should have
+//! come: a pipe that is not read may block every thread that writes to it.
 
 use std::io;
 use std::pin::pin;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,12 +19,13 @@ pub(crate) struct EndSignals {
 }
 
 impl EndSignals {
-    /// Runs `work`, which is to end soon after `stop` is cancelled, by the first signal if by
-    /// nothing else. `None` if a second signal came before it had ended.
+    /// Runs `work`, which is to end within `grace` after `stop` is cancelled, by the first signal if
+    /// by nothing else. `None` if a second signal came before it had ended.
     pub(crate) async fn run<T>(
         mut self,
         work: impl Future<Output = T>,
         stop: &CancellationToken,
+        grace: Duration,
     ) -> Option<T> {
         let mut work = pin!(work);
         let mut asked = false;
@@ -34,10 +40,28 @@ impl EndSignals {
                     }
                     asked = true;
                     stop.cancel();
+                    end_after(grace + BEYOND_GRACE);
                 }
             }
         }
     }
+}
+
+/// How much longer than its grace the process may take to end by itself.
+const BEYOND_GRACE: Duration = Duration::from_secs(5);
+
+/// Ends the process after this time, from a thread that nothing else can block.
+fn end_after(limit: Duration) {
+    let waiting = std::thread::Builder::new()
+        .name("end".to_owned())
+        .spawn(move || {
+            // Nothing is ever sent: it is the wait that counts.
+            let (_sender, receiver) = mpsc::channel::<()>();
+            let _elapsed = receiver.recv_timeout(limit);
+            std::process::exit(1);
+        });
+    // Without a thread the process can still be killed.
+    drop(waiting);
 }
 
 #[cfg(unix)]

@@ -33,6 +33,13 @@ fn exports(file: &str) -> Vec<(String, String)> {
                 let names = names.map(str::trim).filter(|name| !name.is_empty());
                 found.extend(names.map(|name| (last(name), from.to_owned())));
             }
+            // All of a private module, whose file has the names.
+            None if path.ends_with("::*") => {
+                let module = path.trim_start_matches("crate::").trim_end_matches("::*");
+                let folder = file.trim_end_matches("lib.rs");
+                let names = exports(&format!("{folder}{module}/mod.rs")).into_iter();
+                found.extend(names.map(|(name, _)| (name, path.to_owned())));
+            }
             None => found.push((last(path), path.to_owned())),
         }
     }

@@ -4,6 +4,8 @@
 //! lines (a thread that reads) → feed: key, send → settle: await, report
 //! ```
 
+mod failures;
+mod first_bytes;
 mod keys;
 mod lines;
 mod progress;
@@ -16,15 +18,18 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use shardwise_env::Env;
 use shardwise_producer::{
-    DEFAULT_MAX_BUFFERED_RECORDS, Delivery, PartitionKey, Producer, Record, StreamName,
+    DEFAULT_MAX_BUFFERED_RECORDS, DEFAULT_RECORD_TTL, Delivery, PartitionKey, Producer, Record,
+    StreamName,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::failures::{refusal, too_long};
 use self::keys::Keys;
-use self::lines::{Input, Lines};
+use self::lines::{Data, Input, LINE_MAX_BYTES, Line, Lines, ReadError};
 use self::report::Report;
 use crate::connect::{AwsArgs, ENVIRONMENT_HELP};
+use crate::log::LogFormat;
 use crate::output::{Format, Output};
 use crate::signals::EndSignals;
 
@@ -35,15 +40,17 @@ const WINDOW: usize = DEFAULT_MAX_BUFFERED_RECORDS;
 /// For the producer's end; every record is settled by then.
 const CLOSE: Duration = Duration::from_secs(5);
 
-/// What is sent, and where to.
+/// Send the lines of a file, or of standard input, as records
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     long_about = "Send the lines of a file, or of standard input, as records.\n\nEach line becomes \
         one record, without its line feed (and the carriage return before it). Lines need not be \
-        UTF-8. Records are aggregated and batched, so those of one partition key may be stored in \
+        UTF-8; UTF-16 and compressed files are refused, and the mark of UTF-8 at the beginning is left \
+        out. Records are aggregated and batched, so those of one partition key may be stored in \
         another order than that of the lines.\n\nThe exit code is 0 if every line is stored. Those \
-        that are not are named on standard error, by their numbers and with the reason. Ctrl-c or \
-        SIGTERM stops the reading; what was read is still sent. A second one ends it at once.",
+        that are not are named on standard error, by their numbers and with the reason. If the service \
+        refuses everything from the start, as for an unknown stream or a missing permission, reading \
+        stops with that one error; --keep-going reads on.\n\nCtrl-c or SIGTERM stops the reading; what was read is still sent. A second one ends it at once.",
     after_help = ENVIRONMENT_HELP
 )]
 pub(crate) struct ProduceArgs {
@@ -73,8 +80,9 @@ pub(crate) struct ProduceArgs {
     delimiter: u8,
 
     /// text: a progress bar on a terminal, lines elsewhere, and a summary; json: an object for each
-    /// line, with line, shard_id, sequence_number, sub_sequence_number, maybe_duplicate, or line,
-    /// error, maybe_stored, and the summary on standard error
+    /// line as soon as its outcome is known, with line, shard_id, sequence_number,
+    /// sub_sequence_number, maybe_duplicate, or line, error, maybe_stored, and the summary on standard
+    /// error
     #[arg(
         long,
         value_enum,
@@ -83,6 +91,10 @@ pub(crate) struct ProduceArgs {
         hide_possible_values = true
     )]
     output: Format,
+
+    /// Read the whole input even if the service refuses every record of it
+    #[arg(long)]
+    keep_going: bool,
 
     #[command(flatten)]
     aws: AwsArgs,
@@ -104,8 +116,8 @@ impl ProduceArgs {
 /// A line that was read, and what has become of it so far.
 struct Sent {
     line: u64,
-    /// Bytes of the input up to its end.
-    read: u64,
+    /// Bytes of the input that it took.
+    bytes: u64,
     result: Result<Delivery, String>,
 }
 
@@ -116,32 +128,40 @@ enum Fed {
     /// By a signal.
     Interrupted,
     /// By an error.
-    Broken(std::io::Error),
+    Broken(ReadError),
 }
 
 /// Sends all lines.
 ///
 /// # Errors
 /// If it cannot begin, a record is not stored, or the input was not read to its end.
-pub(crate) async fn run(args: ProduceArgs) -> anyhow::Result<()> {
-    let aws = args.aws.connect().await?;
+pub(crate) async fn run(args: ProduceArgs, log_format: LogFormat) -> anyhow::Result<()> {
+    let signals = EndSignals::new().context("could not wait for signals")?;
+    let connection = args.aws.connect(log_format).await?;
+    let aws = &connection.aws;
     let env = aws.env().clone();
     let input = Input::open(args.file.as_deref())?;
-    let producer = Producer::builder(&aws).stream(&args.stream).build()?;
+    let producer = Producer::builder(aws).stream(&args.stream).build()?;
     let stop = CancellationToken::new();
-    // What cannot be told any more is no reason not to send the rest: its failure stops nothing.
-    let output = Output::new(CancellationToken::new());
-    let mut report = Report::new(&env, args.output, &output, input.len());
-    let signals = EndSignals::new().context("could not wait for signals")?;
+    // What cannot be said any more is no reason not to send the rest: its failure stops nothing.
+    let output = Output::new(&env, CancellationToken::new(), stop.clone())
+        .context("could not start to write")?;
+    let mut report = Report::new(
+        &env,
+        (args.output, log_format),
+        &output,
+        input.len(),
+        (!args.keep_going).then(|| stop.clone()),
+    );
     let lines = lines::read(input).context("could not start to read")?;
     let (sender, sent) = mpsc::channel(WINDOW);
     let keys = args.keys();
     let ended = {
         let feeding = feed(lines, &keys, &env, &producer, sender, &stop);
         let work = Box::pin(async { tokio::join!(feeding, report.settle(sent)).0 });
-        signals.run(work, &stop).await
+        signals.run(work, &stop, DEFAULT_RECORD_TTL + CLOSE).await
     };
-    report.finish();
+    report.finish().await;
     let Some(fed) = ended else {
         bail!("ended at once: lines that are not reported may be stored or not");
     };
@@ -152,7 +172,8 @@ pub(crate) async fn run(args: ProduceArgs) -> anyhow::Result<()> {
     match fed {
         Fed::All => Ok(()),
         Fed::Interrupted => bail!("interrupted after line {}", report.lines()),
-        Fed::Broken(error) => {
+        Fed::Broken(ReadError::NotLines(refusal)) => bail!(refusal.text()),
+        Fed::Broken(ReadError::Io(error)) => {
             Err(error).with_context(|| format!("could not read on after line {}", report.lines()))
         }
     }
@@ -181,20 +202,25 @@ async fn feed(
             Some(Ok(line)) => line,
         };
         number += 1;
-        let result = match keys.of(&line.data, env) {
-            Err(reason) => Err(reason),
-            Ok(key) => producer
-                .send(Record::new(key, line.data))
-                .await
-                .map_err(|error| error.to_string()),
+        let Line { data, bytes, room } = line;
+        let result = match data {
+            Data::TooLong => Err(too_long(LINE_MAX_BYTES)),
+            Data::Whole(data) => match keys.of(&data, env) {
+                Err(reason) => Err(reason),
+                Ok(key) => {
+                    let accepted = producer.send(Record::new(key, data)).await;
+                    accepted.map_err(|error| refusal(error.kind()))
+                }
+            },
         };
+        drop(room);
         let sent = Sent {
             line: number,
-            read: line.end,
+            bytes,
             result,
         };
         if sender.send(sent).await.is_err() {
-            // Nobody waits for the outcome: the program is about to end.
+            // The outcome is not waited for: the program is about to end.
             return Fed::Interrupted;
         }
     }

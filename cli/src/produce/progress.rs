@@ -6,13 +6,16 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use shardwise_env::{Env, Instant};
 
-/// Where nobody watches, a line is printed this often.
+use crate::log::{LogFormat, say};
+
+/// Elsewhere than on a terminal, a line is printed this often.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
 
 /// Shows progress.
 #[derive(Debug)]
 pub(super) struct Progress {
     env: Env,
+    log_format: LogFormat,
     kind: Kind,
 }
 
@@ -25,8 +28,8 @@ enum Kind {
 
 impl Progress {
     /// `bytes` is the length of the input, if that is known.
-    pub(super) fn new(env: &Env, bytes: Option<u64>) -> Self {
-        let kind = if io::stderr().is_terminal() {
+    pub(super) fn new(env: &Env, log_format: LogFormat, bytes: Option<u64>) -> Self {
+        let kind = if io::stderr().is_terminal() && log_format == LogFormat::Text {
             Kind::Bar(bar(bytes))
         } else {
             Kind::Lines {
@@ -35,14 +38,16 @@ impl Progress {
         };
         Self {
             env: env.clone(),
+            log_format,
             kind,
         }
     }
 
     /// Shows nothing but notes.
-    pub(super) fn quiet(env: &Env) -> Self {
+    pub(super) fn quiet(env: &Env, log_format: LogFormat) -> Self {
         Self {
             env: env.clone(),
+            log_format,
             kind: Kind::Quiet,
         }
     }
@@ -58,7 +63,7 @@ impl Progress {
                 let now = self.env.now();
                 if now >= *next {
                     *next = now + BETWEEN_LINES;
-                    eprintln!("{stored} records stored");
+                    say(self.log_format, &format!("{stored} records stored"));
                 }
             }
             Kind::Quiet => {}
@@ -69,7 +74,7 @@ impl Progress {
     pub(super) fn note(&self, text: &str) {
         match &self.kind {
             Kind::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
-            Kind::Lines { .. } | Kind::Quiet => eprintln!("{text}"),
+            Kind::Lines { .. } | Kind::Quiet => say(self.log_format, text),
         }
     }
 

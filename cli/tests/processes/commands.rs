@@ -38,6 +38,16 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
+/// What produce has printed of each line, in the order of the lines: it comes in any order.
+fn outcomes(stdout: &[u8]) -> Vec<Value> {
+    let lines = text(stdout).lines();
+    let mut outcomes: Vec<Value> = lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    outcomes.sort_by_key(|outcome| outcome["line"].as_u64());
+    outcomes
+}
+
 #[tokio::test]
 async fn what_produce_sends_consume_prints_and_the_next_run_goes_on_behind_it() {
     let mock = MockProcess::start(2);
@@ -70,10 +80,7 @@ async fn what_produce_sends_consume_prints_and_the_next_run_goes_on_behind_it() 
         file.to_str().unwrap(),
     ]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let receipts: Vec<Value> = text(&output.stdout)
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let receipts = outcomes(&output.stdout);
     assert_eq!(receipts.len(), 5);
     let mut worker = consume(&mock, &["--output", "json"]);
     let records: Vec<Value> = lines(&mut worker, 5)
@@ -142,10 +149,7 @@ async fn lines_that_are_not_stored_are_named_and_the_rest_is_stored() {
         complaint.contains("2 of 4 lines were not stored"),
         "{complaint}"
     );
-    let outcomes: Vec<Value> = text(&output.stdout)
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let outcomes = outcomes(&output.stdout);
     let stored: Vec<bool> = outcomes
         .iter()
         .map(|value| value["error"].is_null())
@@ -164,10 +168,7 @@ fn a_stream_that_is_not_there_is_an_error_that_names_it() {
     let output = mock.run(&["produce", "--stream", "nowhere", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     let complaint = text(&output.stderr);
-    assert!(
-        complaint.contains("lines 1 to 2 were not stored"),
-        "{complaint}"
-    );
+    assert!(complaint.contains("nothing was stored"), "{complaint}");
     assert!(complaint.contains("nowhere"), "{complaint}");
 
     let output = mock.run(&[

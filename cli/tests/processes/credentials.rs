@@ -132,6 +132,11 @@ fn without_any_the_command_says_so_before_it_reads() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(said.starts_with("shardwise: no credentials: "), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.len() < 300, "{said}");
+    assert!(
+        said.contains("AWS_ACCESS_KEY_ID") && said.trim_end().ends_with("AWS_PROFILE"),
+        "{said}"
+    );
 
     let output = produce(&folder).env("AWS_PROFILE", "nobody").output();
     let output = output.unwrap();

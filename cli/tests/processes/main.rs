@@ -16,7 +16,9 @@
 mod commands;
 mod credentials;
 mod fleet;
+mod input;
 mod support;
+mod talk;
 mod variables;
 
 use std::time::Duration;

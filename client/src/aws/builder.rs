@@ -161,6 +161,19 @@ impl AwsBuilder {
         self
     }
 
+    /// Puts something around the transport, to watch or to disturb what goes through it. The
+    /// transport is HTTP unless another was given before.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] if the CA bundle or TLS cannot be set up.
+    pub fn wrap_transport<T: Transport>(
+        mut self,
+        wrap: impl FnOnce(Arc<dyn Transport>) -> T,
+    ) -> Result<Self, ConfigError> {
+        let inner = self.open_transport()?;
+        Ok(self.transport(wrap(inner)))
+    }
+
     /// Sends every call to a service of this process, such as the mock's. Region, endpoints and
     /// credentials need not be given then.
     pub fn in_process<S, B>(self, service: S) -> Self
