@@ -8,13 +8,15 @@ mod environment;
 #[cfg(feature = "aws-config")]
 mod shared_config;
 
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use http::Uri;
-use shardwise_env::Env;
+use shardwise_env::{Env, lock};
 
 use crate::clock_skew::ClockSkew;
 use crate::credentials::CredentialsCache;
@@ -52,7 +54,11 @@ struct Inner {
     encoding: EndpointEncoding,
     budget: RetryBudget,
     skew: ClockSkew,
+    extensions: Extensions,
 }
+
+/// What the parts that use one handle share, by type.
+type Extensions = Mutex<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>;
 
 #[derive(Debug)]
 pub(crate) struct Endpoints {
@@ -122,8 +128,26 @@ impl Aws {
             encoding,
             budget,
             skew,
+            extensions: Extensions::default(),
         };
         Self(Arc::new(inner))
+    }
+
+    /// The one value of this type that all clones of this handle share, made when it is first asked
+    /// for: how parts that know more than this crate, such as the producers of a process, share what
+    /// they know of the account behind the handle.
+    ///
+    /// It lives as long as the handle: it should not hold the handle, which would then never be
+    /// dropped.
+    #[must_use]
+    pub fn extension<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
+        let mut extensions = lock(&self.0.extensions);
+        let made = extensions
+            .entry(TypeId::of::<T>())
+            .or_insert_with(|| Arc::new(T::default()))
+            .clone();
+        // What stands under a type's id is of that type.
+        made.downcast().unwrap_or_default()
     }
 
     /// The region.
