@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use shardwise_aggregation_proto::UserRecord;
 use shardwise_env::Instant;
+use shardwise_types::limits::RECORD_MAX_BYTES;
 
 use crate::barrier::Barrier;
 use crate::buffer_limit::{BufferLimit, Ticket};
@@ -60,9 +61,17 @@ pub(crate) struct Buffer {
     open: Vec<Option<OpenAggregate>>,
     /// Records that travel alone.
     loose: Option<OpenAggregate>,
-    /// Records that wait for the first map, oldest first. Bounded by the room; each was open for a
-    /// linger.
+    /// Records that wait for a map, oldest first. Bounded by the room; each was open for a linger.
     held: Vec<OpenAggregate>,
+    /// Aggregates that are opened later wait for a newer map.
+    fresh_until: Option<Instant>,
+    /// Since when records are held though there is a map, because it had grown old unseen.
+    holding_since: Option<Instant>,
+    /// Up to this size a refused record may be one that the stream takes by now; 0 if the
+    /// application has set the limit.
+    doubt_up_to: usize,
+    /// Such a record was refused.
+    refused_large: bool,
     /// Aggregates that are full or were flushed. Bounded by the room.
     closed: Vec<OpenAggregate>,
     /// No open aggregate is due before.
@@ -111,6 +120,13 @@ impl Buffer {
             open: Vec::new(),
             loose: None,
             held: Vec::new(),
+            fresh_until: None,
+            holding_since: None,
+            doubt_up_to: match settings.max_record_bytes {
+                Some(_) => 0,
+                None => RECORD_MAX_BYTES.min(settings.max_buffered_bytes),
+            },
+            refused_large: false,
             closed: Vec::new(),
             next_due: None,
             armed: None,
@@ -129,6 +145,7 @@ impl Buffer {
         }
         let limit = self.max_record_bytes;
         if size > limit {
+            self.refused_large |= size <= self.doubt_up_to;
             return Err(Refusal::No(SendErrorKind::TooLarge { size, limit }));
         }
         if self.limit.try_take(size) {
@@ -175,6 +192,15 @@ impl Buffer {
             }
         }
         let opened = now();
+        if target.is_some() && self.fresh_until.is_some_and(|until| until < opened) {
+            self.routing = Routing::Unknown;
+            self.holding_since = Some(opened);
+            let held = self.hold(record, opened);
+            return Accepted {
+                wake_engine: wake_engine || held.wake_engine,
+                ..held
+            };
+        }
         let due = opened + self.linger;
         let group =
             DeliveryGroup::new(self.ledger.clone(), self.barrier.epoch(), opened + self.ttl);
@@ -199,6 +225,7 @@ impl Buffer {
         let epoch = self.barrier.epoch();
         let mut record = record;
         if let Some(aggregate) = self.held.last_mut()
+            && aggregate.target().is_none()
             && aggregate.group.epoch == epoch
             && now < aggregate.due
         {
@@ -277,6 +304,21 @@ impl Buffer {
 
     // What the engine does.
 
+    /// Sets until when aggregates may be opened without another look at the stream.
+    pub(crate) fn set_fresh_until(&mut self, fresh_until: Option<Instant>) {
+        self.fresh_until = fresh_until;
+    }
+
+    /// Since when records are held though there is a map, because it had grown old unseen.
+    pub(crate) fn holding_since(&self) -> Option<Instant> {
+        self.holding_since
+    }
+
+    /// Whether a record was refused, since the last call of this, that the stream may take by now.
+    pub(crate) fn take_refused_large(&mut self) -> bool {
+        std::mem::take(&mut self.refused_large)
+    }
+
     /// Whether all lingers were ended since the last call of this.
     pub(crate) fn take_hurry(&mut self) -> bool {
         std::mem::take(&mut self.hurried)
@@ -323,8 +365,9 @@ impl Buffer {
     }
 
     /// Sets where records go from now on. Returns the open aggregates that this concerns: those
-    /// that wait for a map and those whose shard is gone.
+    /// that wait for a map and those whose shard is gone. Without a map they wait, too.
     pub(crate) fn route(&mut self, routing: Routing) -> Vec<OpenAggregate> {
+        self.holding_since = None;
         let mut displaced = std::mem::take(&mut self.held);
         let open = std::mem::take(&mut self.open);
         if let Routing::Aggregate(map) = &routing {
@@ -343,6 +386,11 @@ impl Buffer {
             }
         }
         self.routing = routing;
+        if matches!(self.routing, Routing::Unknown) {
+            displaced.sort_by_key(|aggregate| aggregate.group.expires);
+            self.held = displaced;
+            return Vec::new();
+        }
         displaced
     }
 
@@ -353,8 +401,8 @@ impl Buffer {
         self.armed
     }
 
-    /// Records were settled: gives their room back. Returns the calls to wake, and whether a flush or a
-    /// close may be over.
+    /// Records were settled: gives their room back. Returns the calls to wake, and whether a flush
+    /// or a close may be over.
     pub(crate) fn release(
         &mut self,
         epoch: u64,

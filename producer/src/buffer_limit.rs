@@ -1,8 +1,8 @@
 //! The buffer's limit in bytes and records, and the queue of the `send` calls that wait for room.
 //!
 //! Fair: calls are let in in the order in which they came, and a queue is never passed. A call that
-//! is let in *holds* the room from that moment, so one that is slow to wake delays no other, and one
-//! that is dropped gives the room to the next. What a record may have is checked before, by
+//! is let in *holds* the room from that moment, so one that is slow to wake delays no other, and
+//! one that is dropped gives the room to the next. What a record may have is checked before, by
 //! [`Buffer`](crate::buffer::Buffer), which keeps this under its lock. Pure.
 
 use std::collections::BTreeMap;

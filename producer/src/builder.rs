@@ -161,8 +161,11 @@ impl ProducerBuilder {
         self
     }
 
-    /// Age at which a shard map that is in use is fetched anew; [`DEFAULT_SHARD_MAP_REFRESH`] if
-    /// not set. A record that lands on another shard than expected has it fetched at once.
+    /// Age at which a shard map that is in use is fetched anew, at the latest;
+    /// [`DEFAULT_SHARD_MAP_REFRESH`] if not set. A record that is stored by another shard than
+    /// expected has it fetched at once. After a pause in which it has grown older than that,
+    /// aggregates wait for a new one, since the stream may have been deleted and created again.
+    /// Producers of one [`Aws`] and stream share what is fetched.
     pub fn shard_map_refresh(mut self, age: Duration) -> Self {
         self.settings.shard_map_refresh = finite(age);
         self

@@ -18,8 +18,8 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use shardwise_client::retry::{Delays, RetryPolicy};
-use shardwise_client::{Env, Kinesis, PutSuccess, ShardFilter};
-use shardwise_env::{Instant, Task, TaskError};
+use shardwise_client::{Env, ErrorKind, Kinesis, PutSuccess};
+use shardwise_env::{Instant, Task};
 use tracing::Instrument as _;
 
 use crate::buffer::Phase;
@@ -27,18 +27,22 @@ use crate::close_report::Unsent;
 use crate::collect::Collector;
 use crate::completions::Completions;
 use crate::error::{Cause, DeliveryErrorKind, SendErrorKind};
-use crate::fetch::{Fetched, fetch};
+use crate::fetch::{DESCRIBE_PATIENCE, Fetched};
 use crate::kinesis_record::{AggregateLimits, KinesisRecord};
 use crate::open_aggregate::OpenAggregate;
 use crate::put_call::{CallOutcome, EntryOutcome, InFlight, PutCall, PutResponse, call_outcome};
 use crate::record::Record;
 use crate::retry::{Misrouted, Retries};
 use crate::settings::ProducerSettings;
-use crate::shard_check::{ShardCheck, shard_check};
+use crate::shard_check::{ShardCheck, ShardChecker};
 use crate::shard_map::Routing;
 use crate::shared::Shared;
 use crate::stats::AggregationOff;
+use crate::stream_cache::SharedStream;
 use crate::stream_info::{News, StreamInfo};
+
+/// How long records that come after a pause wait for a newer map before the last good one serves.
+const PAUSE_PATIENCE: Duration = DESCRIBE_PATIENCE;
 
 /// How often ListShards and DescribeStreamSummary are tried per fetch: a throttled start of many
 /// producers must not cost them their aggregation, and records wait for the first map.
@@ -52,20 +56,30 @@ pub(crate) struct Engine {
     limits: AggregateLimits,
     routing: Routing,
     stream: StreamInfo,
+    /// What the stream's producers share.
+    shared_stream: Arc<SharedStream>,
+    checker: ShardChecker,
+    /// When the last good map serves again though records wait for a newer one.
+    hold_until: Option<Instant>,
     collector: Collector,
     retries: Retries,
     /// The Kinesis records of the calls under way, by call.
     in_flight: BTreeMap<u64, InFlight>,
     calls: FuturesUnordered<PutCall>,
     next_call: u64,
-    fetch: Option<Task<Fetched>>,
+    fetch: Option<Task<Arc<Fetched>>>,
     /// The waits between fetches that fail, since the last that did not.
     fetch_delays: Option<Delays>,
     completions: Completions,
 }
 
 impl Engine {
-    pub(crate) fn new(shared: Arc<Shared>, kinesis: Kinesis, settings: ProducerSettings) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        shared_stream: Arc<SharedStream>,
+        kinesis: Kinesis,
+        settings: ProducerSettings,
+    ) -> Self {
         let now = shared.env.now();
         let control_plane = RetryPolicy::control_plane().attempts(FETCH_ATTEMPTS);
         let mut engine = Self {
@@ -75,6 +89,9 @@ impl Engine {
             limits: settings.limits(),
             routing: Routing::Unknown,
             stream: StreamInfo::new(&settings, now),
+            shared_stream,
+            checker: ShardChecker::default(),
+            hold_until: None,
             collector: Collector::new(settings.max_request_entries, settings.max_request_bytes),
             retries: Retries::default(),
             in_flight: BTreeMap::new(),
@@ -97,7 +114,7 @@ impl Engine {
                 biased;
                 // Each branch is cancel safe: what is not chosen stays where it is.
                 Some((id, answer)) = self.calls.next() => self.on_answer(id, answer),
-                fetched = fetched(&mut self.fetch) => self.on_fetched(fetched),
+                fetched = fetched(&mut self.fetch) => self.on_fetched(fetched.as_deref()),
                 () = shared.wake.notified() => {}
                 () = sleep_until(&shared.env, wake_at) => {}
             }
@@ -111,7 +128,10 @@ impl Engine {
     )]
     fn turn(&mut self) -> Option<Option<Instant>> {
         let now = self.shared.env.now();
-        let (phase, aggregates, expired) = {
+        if self.hold_until.is_some_and(|until| until <= now) {
+            self.set_routing();
+        }
+        let (phase, aggregates, expired, doubted) = {
             let mut buffer = self.shared.lock();
             if buffer.phase >= Phase::Stopping {
                 // Nothing is started any more: what is left is given back as it is.
@@ -129,8 +149,12 @@ impl Engine {
                 buffer.phase,
                 buffer.take_due(now),
                 buffer.take_expired_held(now),
+                buffer.take_refused_large(),
             )
         };
+        if doubted {
+            self.stream.doubt_record_limit(now);
+        }
         for aggregate in aggregates {
             for kinesis_record in aggregate.close(&self.routing, &self.limits) {
                 self.admit(kinesis_record);
@@ -150,7 +174,7 @@ impl Engine {
             return None;
         }
         if self.stream.begin_fetch(now, outstanding) {
-            self.start_fetch();
+            self.start_fetch(now);
         }
         let own = [
             self.retries.next(),
@@ -163,7 +187,10 @@ impl Engine {
             self.stream.next_fetch(outstanding),
         ];
         let own = own.into_iter().flatten().min();
-        Some(self.shared.lock().arm(own))
+        let mut buffer = self.shared.lock();
+        buffer.set_fresh_until(self.stream.fresh_until());
+        self.hold_until = buffer.holding_since().map(|at| at + PAUSE_PATIENCE);
+        Some(buffer.arm(own.into_iter().chain(self.hold_until).min()))
     }
 
     /// Takes a Kinesis record that is new.
@@ -173,6 +200,7 @@ impl Engine {
             // It was accepted before the stream had said what it takes.
             let size = kinesis_record.user_bytes();
             let cause = Cause::TooLarge(SendErrorKind::TooLarge { size, limit });
+            self.stream.doubt_record_limit(self.shared.env.now());
             self.completions
                 .failed_by(kinesis_record, DeliveryErrorKind::Rejected, cause);
             return;
@@ -270,6 +298,12 @@ impl Engine {
                 self.retry(kinesis_record, now);
             }
             EntryOutcome::Rejected(cause) => {
+                if matches!(&cause, Cause::Request(error) if error.kind() == ErrorKind::ResourceNotFound)
+                    && self.stream.map().is_some()
+                {
+                    self.stream.forget(now);
+                    self.set_routing();
+                }
                 self.completions
                     .failed_by(kinesis_record, DeliveryErrorKind::Rejected, cause);
             }
@@ -291,7 +325,8 @@ impl Engine {
             .target
             .as_ref()
             .is_some_and(|target| self.routing.serves(target));
-        match shard_check(&kinesis_record, &put_result, self.stream.map()) {
+        let map = self.stream.map();
+        match self.checker.check(&kinesis_record, &put_result, map, false) {
             ShardCheck::Owned => self.completions.stored(&kinesis_record, put_result),
             // The map knows better by now than when the Kinesis record was packed.
             ShardCheck::WrongShard if !believed => {
@@ -299,15 +334,18 @@ impl Engine {
                     Misrouted {
                         kinesis_record,
                         put_result,
+                        at: now,
                     },
                     now,
                 );
             }
-            // By the map it should not have landed there: only a newer one can explain that.
+            // By the map it should not have been stored there: only a newer one can explain that.
             ShardCheck::WrongShard | ShardCheck::Unknown => {
+                self.stream.need_map(now);
                 self.retries.keep_misrouted(Misrouted {
                     kinesis_record,
                     put_result,
+                    at: now,
                 });
             }
         }
@@ -339,26 +377,37 @@ impl Engine {
         }
     }
 
-    fn start_fetch(&mut self) {
+    fn start_fetch(&mut self, now: Instant) {
         // A misrouted aggregate may lie on a shard that was closed meanwhile, which only the full
-        // list tells.
-        let filter = if self.retries.has_misrouted() {
-            ShardFilter::All
-        } else {
-            ShardFilter::AtLatest
-        };
+        // list has.
+        let wanted = self.stream.wanted(now, self.retries.has_misrouted());
         let stream = self.shared.ledger.stream.clone();
-        let fetch = fetch(self.kinesis.clone(), stream, filter).in_current_span();
-        self.fetch = Some(self.shared.env.spawn(fetch));
+        let shared_stream = self.shared_stream.clone();
+        let fetch = shared_stream.fetch(self.kinesis.clone(), stream, wanted);
+        self.fetch = Some(self.shared.env.spawn(fetch.in_current_span()));
     }
 
-    fn on_fetched(&mut self, fetched: Result<Fetched, TaskError>) {
+    fn on_fetched(&mut self, fetched: Option<&Fetched>) {
         self.fetch = None;
         let now = self.shared.env.now();
         let delay = self.next_fetch_delay();
-        match self.stream.on_fetched(fetched.ok(), now, delay) {
-            News::Nothing => {}
+        let random = self.shared.env.random_f64();
+        match self.stream.on_fetched(fetched, now, delay, random) {
+            News::Nothing => {
+                if self.shared.lock().holding_since().is_some() {
+                    self.set_routing();
+                }
+            }
+            News::CreatedAgain => {
+                tracing::info!(
+                    operation = "DescribeStreamSummary",
+                    stream = %self.shared.ledger.stream,
+                    "fetching the shards anew: the stream was deleted and created again"
+                );
+                self.set_routing();
+            }
             News::NoStream(error) => {
+                self.set_routing();
                 let held = self.shared.lock().take_held();
                 for kinesis_record in self.close_unrouted(held) {
                     let cause = Cause::Request(error.clone());
@@ -392,10 +441,12 @@ impl Engine {
         let stream = &self.shared.ledger.stream;
         match off {
             Some(reason) if before != off && reason != AggregationOff::Disabled => {
-                let error = self.stream.error().map(tracing::field::display);
+                let error = self.stream.last_failure().map(tracing::field::display);
                 tracing::warn!(%stream, ?reason, error, "records are not aggregated: {reason}");
             }
-            None if before.is_some() => tracing::info!(%stream, "records are aggregated again"),
+            None if before.is_some() && matches!(self.routing, Routing::Aggregate(_)) => {
+                tracing::info!(%stream, "records are aggregated again");
+            }
             _ => {}
         }
         self.collector.reroute(&self.routing, &self.limits);
@@ -411,7 +462,9 @@ impl Engine {
         let Some(map) = self.stream.map() else {
             return;
         };
-        for (misrouted, check) in self.retries.check_misrouted(map) {
+        let begun = self.stream.map_begun();
+        let checked = self.retries.check_misrouted(&mut self.checker, map, begun);
+        for (misrouted, check) in checked {
             if check == ShardCheck::Owned {
                 self.completions
                     .stored(&misrouted.kinesis_record, misrouted.put_result);
@@ -482,10 +535,10 @@ impl Drop for Engine {
     }
 }
 
-/// What a fetch brought; never ready if none runs.
-async fn fetched(fetch: &mut Option<Task<Fetched>>) -> Result<Fetched, TaskError> {
+/// What a fetch brought, if anything; never ready if none runs.
+async fn fetched(fetch: &mut Option<Task<Arc<Fetched>>>) -> Option<Arc<Fetched>> {
     match fetch {
-        Some(task) => task.await,
+        Some(task) => task.await.ok(),
         None => std::future::pending().await,
     }
 }
@@ -506,6 +559,7 @@ mod tests {
 
     use super::*;
     use crate::delivery::Ledger;
+    use crate::stream_cache::StreamCache;
 
     fn engine(mock: &Mock) -> Engine {
         let aws = Aws::in_process(mock.service());
@@ -514,7 +568,11 @@ mod tests {
             unheeded: AtomicU64::new(0),
         });
         let shared = Shared::new(&ProducerSettings::default(), aws.env().clone(), ledger);
-        Engine::new(Arc::new(shared), aws.kinesis(), ProducerSettings::default())
+        let shared_stream = aws
+            .extension::<StreamCache>()
+            .stream(&"orders".parse().unwrap());
+        let settings = ProducerSettings::default();
+        Engine::new(Arc::new(shared), shared_stream, aws.kinesis(), settings)
     }
 
     #[tokio::test(start_paused = true)]
@@ -524,7 +582,7 @@ mod tests {
         let mut engine = engine(&mock);
         assert_eq!(engine.turn(), Some(None), "it only waits for the first map");
         let fetched = fetched(&mut engine.fetch).await;
-        engine.on_fetched(fetched);
+        engine.on_fetched(fetched.as_deref());
         assert_eq!(engine.turn(), Some(None));
     }
 
@@ -533,7 +591,7 @@ mod tests {
         let mut engine = engine(&Mock::new());
         assert_eq!(engine.turn(), Some(None));
         let fetched = fetched(&mut engine.fetch).await;
-        engine.on_fetched(fetched);
+        engine.on_fetched(fetched.as_deref());
         assert_eq!(engine.turn(), Some(None));
     }
 }

@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use shardwise_client::Written;
+use shardwise_client::{ErrorKind, Written};
 use shardwise_env::{Elapsed, TaskError};
 use shardwise_types::{ShardId, with_causes};
 
@@ -258,6 +258,16 @@ pub(crate) enum Cause {
     Lost(TaskError),
     /// The call was given up.
     Elapsed(Elapsed),
+}
+
+/// Whether a failed call may succeed later. Besides what the client itself tries again, a stream
+/// that is being made or changed will be ready, and a provider that lags brings fresh credentials.
+pub(crate) fn is_passing(error: &shardwise_client::Error) -> bool {
+    error.is_retryable()
+        || matches!(
+            error.kind(),
+            ErrorKind::ResourceInUse | ErrorKind::ExpiredCredentials
+        )
 }
 
 /// The service refused one record of a PutRecords call and, perhaps, stored others.

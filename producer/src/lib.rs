@@ -45,6 +45,17 @@
 //! records that are sent later wait for another look, a second at most, and go out once the stream
 //! is there. While a stream is being made its records are held, unless aggregation is off.
 //!
+//! A stream that is deleted and created again has the same shard ids with other ranges. The
+//! producer knows shards by their first sequence numbers, forgets all when the service does not
+//! find the stream, and after a pause longer than
+//! [`shard_map_refresh`](ProducerBuilder::shard_map_refresh) looks at the stream before it sends
+//! aggregates.
+//!
+//! # Many producers
+//!
+//! Producers of one stream that are built from clones of one [`Aws`] fetch its shards and
+//! description together: a thousand of them ask the service no more often than one.
+//!
 //! # Permissions
 //!
 //! `kinesis:PutRecords`; `kinesis:ListShards` and `kinesis:DescribeStreamSummary` for aggregation.
@@ -73,6 +84,7 @@ mod open_aggregate;
 mod producer;
 mod put_call;
 mod record;
+mod refresh;
 mod retry;
 mod settings;
 mod shard_check;
@@ -80,6 +92,7 @@ mod shard_map;
 mod shared;
 mod stats;
 mod stats_handle;
+mod stream_cache;
 mod stream_info;
 
 pub use shardwise_client::{Aws, Error as RequestError, Written};

@@ -21,6 +21,7 @@ use crate::record::{self, Record};
 use crate::settings::{ProducerSettings, finite};
 use crate::shared::{QueueGuard, Shared};
 use crate::stats_handle::StatsHandle;
+use crate::stream_cache::StreamCache;
 
 /// Sends records to one stream.
 ///
@@ -48,7 +49,8 @@ impl Producer {
             unheeded: AtomicU64::new(0),
         });
         let shared = Arc::new(Shared::new(&settings, aws.env().clone(), ledger));
-        let engine = Engine::new(shared.clone(), aws.kinesis(), settings);
+        let shared_stream = aws.extension::<StreamCache>().stream(&shared.ledger.stream);
+        let engine = Engine::new(shared.clone(), shared_stream, aws.kinesis(), settings);
         let span = tracing::info_span!("producer", stream = %shared.ledger.stream);
         let task = aws.env().spawn(engine.run().instrument(span));
         Self(Arc::new(Owner {
@@ -79,7 +81,10 @@ impl Producer {
             let mut buffer = shared.lock();
             match buffer.enter(size) {
                 Ok(()) => return Ok(shared.accept(buffer, record)),
-                Err(Refusal::No(kind)) => return Err(SendError::new(kind, record)),
+                Err(Refusal::No(kind)) => {
+                    drop(buffer);
+                    return Err(shared.refuse(kind, record));
+                }
                 Err(Refusal::Full) => buffer.join_queue(size),
             }
         };
@@ -117,7 +122,10 @@ impl Producer {
         let mut buffer = shared.lock();
         match buffer.enter(record::size(&record)) {
             Ok(()) => Ok(shared.accept(buffer, record)),
-            Err(Refusal::No(kind)) => Err(SendError::new(kind, record)),
+            Err(Refusal::No(kind)) => {
+                drop(buffer);
+                Err(shared.refuse(kind, record))
+            }
             Err(Refusal::Full) => Err(SendError::new(SendErrorKind::Full, record)),
         }
     }

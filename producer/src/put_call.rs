@@ -12,7 +12,7 @@ use shardwise_env::{Elapsed, Instant, Task};
 use shardwise_types::StreamName;
 use tracing::Instrument as _;
 
-use crate::error::{Cause, EntryError};
+use crate::error::{Cause, EntryError, is_passing};
 use crate::kinesis_record::KinesisRecord;
 
 /// How long a call may take, whatever comes of its answer meanwhile: the client bounds only the
@@ -143,7 +143,8 @@ pub(crate) enum EntryOutcome {
     Rejected(Cause),
 }
 
-/// What a call's answer means for each of its Kinesis records. Without an answer there is the cause.
+/// What a call's answer means for each of its Kinesis records. Without an answer there is the
+/// cause.
 pub(crate) fn call_outcome(sent: InFlight, answer: Result<PutResponse, Cause>) -> CallOutcome {
     let all = |kinesis_records: Vec<KinesisRecord>, outcome: &dyn Fn() -> EntryOutcome| {
         CallOutcome::Each(
@@ -180,8 +181,7 @@ pub(crate) fn call_outcome(sent: InFlight, answer: Result<PutResponse, Cause>) -
         let rest = kinesis_records.split_off(kinesis_records.len() / 2);
         return CallOutcome::Halves(kinesis_records, rest);
     }
-    // A stream that is being made or changed will be ready.
-    let retry = error.is_retryable() || error.kind() == ErrorKind::ResourceInUse;
+    let retry = is_passing(&error);
     let written = error.written();
     let cause = Cause::Request(error);
     if retry {

@@ -14,7 +14,7 @@ use shardwise_env::Instant;
 
 use crate::error::{Cause, WrongShard};
 use crate::kinesis_record::{AggregateLimits, KinesisRecord};
-use crate::shard_check::{ShardCheck, shard_check};
+use crate::shard_check::{ShardCheck, ShardChecker};
 use crate::shard_map::{Routing, ShardMap};
 
 /// An aggregate that was stored by another shard than it was bound for, so that a map is needed to
@@ -23,6 +23,8 @@ use crate::shard_map::{Routing, ShardMap};
 pub(crate) struct Misrouted {
     pub(crate) kinesis_record: KinesisRecord,
     pub(crate) put_result: PutSuccess,
+    /// When the answer came: a map that was fetched later knows the shard.
+    pub(crate) at: Instant,
 }
 
 impl Misrouted {
@@ -84,11 +86,18 @@ impl Retries {
         expired
     }
 
-    /// Takes the misrouted aggregates that this map can judge, with its judgement.
-    pub(crate) fn check_misrouted(&mut self, map: &ShardMap) -> Vec<(Misrouted, ShardCheck)> {
+    /// Takes the misrouted aggregates that this map, fetched at `begun`, says something of.
+    pub(crate) fn check_misrouted(
+        &mut self,
+        checker: &mut ShardChecker,
+        map: &ShardMap,
+        begun: Instant,
+    ) -> Vec<(Misrouted, ShardCheck)> {
         let mut checked = Vec::new();
         for misrouted in std::mem::take(&mut self.misrouted).into_values() {
-            match shard_check(&misrouted.kinesis_record, &misrouted.put_result, Some(map)) {
+            let (kinesis_record, put_result) = (&misrouted.kinesis_record, &misrouted.put_result);
+            let map_is_newer = begun >= misrouted.at;
+            match checker.check(kinesis_record, put_result, Some(map), map_is_newer) {
                 ShardCheck::Unknown => self.keep_misrouted(misrouted),
                 check => checked.push((misrouted, check)),
             }
@@ -268,56 +277,23 @@ mod tests {
     }
 
     #[test]
-    fn an_aggregate_is_checked_against_the_shard_that_took_it() {
+    fn misrouted_aggregates_wait_for_a_map_that_knows_their_shard() {
         let now = Env::system().now();
         let mut stream = Stream::new(1);
-        let before = stream.map();
         let routing = Routing::Aggregate(Arc::new(stream.map()));
-        let close = |count| {
-            aggregate(records(vec![1; count]), now, Duration::from_secs(1))
-                .close(&routing, &LIMITS)
-                .remove(0)
-        };
-        let aggregate = close(12);
         stream.split(0, u128::MAX / 2);
         let after = stream.map();
-        let shard_check = |kinesis_record: &KinesisRecord, shard, map: Option<&ShardMap>| {
-            shard_check(kinesis_record, &put_result(shard), map)
-        };
-
-        assert_eq!(shard_check(&aggregate, 0, Some(&before)), ShardCheck::Owned);
-        assert_eq!(shard_check(&aggregate, 0, Some(&after)), ShardCheck::Owned);
-        assert_eq!(
-            shard_check(&aggregate, 1, Some(&before)),
-            ShardCheck::Unknown
-        );
-        assert_eq!(shard_check(&aggregate, 1, None), ShardCheck::Unknown);
-        assert_eq!(
-            shard_check(&aggregate, 1, Some(&after)),
-            ShardCheck::WrongShard
-        );
-        assert_eq!(shard_check(&close(1), 1, None), ShardCheck::Owned);
-        // A map that only knows the open shards: it was packed for that one.
-        stream.shards.remove(0);
-        assert_eq!(
-            shard_check(&aggregate, 0, Some(&stream.map())),
-            ShardCheck::Owned
-        );
-        // The stream was made again: the same id, another range.
-        let again = Stream::new(3).map();
-        assert_eq!(
-            shard_check(&aggregate, 0, Some(&again)),
-            ShardCheck::WrongShard
-        );
-
         let mut retries = Retries::default();
         let misrouted = |shard| Misrouted {
-            kinesis_record: close(12),
+            kinesis_record: aggregate(records(vec![1; 12]), now, Duration::from_secs(1))
+                .close(&routing, &LIMITS)
+                .remove(0),
             put_result: put_result(shard),
+            at: now,
         };
         retries.keep_misrouted(misrouted(1));
         retries.keep_misrouted(misrouted(7));
-        let checked = retries.check_misrouted(&after);
+        let checked = retries.check_misrouted(&mut ShardChecker::default(), &after, now);
         assert_eq!(checked.len(), 1);
         assert_eq!(checked[0].1, ShardCheck::WrongShard);
         assert!(retries.has_misrouted());

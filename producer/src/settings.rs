@@ -39,10 +39,11 @@ pub const DEFAULT_MAX_REQUESTS_IN_FLIGHT: usize = 24;
 /// The most calls that may be allowed at a time, as in the KPL.
 const REQUESTS_IN_FLIGHT_LIMIT: usize = 256;
 
-/// Age at which a shard map that is in use is fetched anew. A split is noticed by where records
-/// land; this bounds how long a merge or a changed distribution strategy goes unseen. One
-/// ListShards and one DescribeStreamSummary a minute stay far below the 20 a second that an account
-/// has.
+/// Age at which a shard map that is in use is fetched anew, at the latest: up to a quarter of it
+/// earlier, so that producers do not ask together. A split is noticed by where records are stored;
+/// this bounds how long a merge or a changed distribution strategy goes unseen. One ListShards and
+/// one DescribeStreamSummary a minute, whatever the number of producers of one `Aws`, stay far
+/// below the 20 a second that an account has.
 pub const DEFAULT_SHARD_MAP_REFRESH: Duration = Duration::from_secs(60);
 
 /// A time that no process lives to see, and that can still be added to another.

@@ -1,25 +1,20 @@
-//! Which shard takes which hash key, and when to ask again. Pure: [`fetch`](crate::fetch) makes the
-//! calls.
+//! Which shard takes which hash key, and so where records go. Pure: [`fetch`](crate::fetch) makes
+//! the calls, [`refresh`](crate::refresh) says when.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use shardwise_env::Instant;
-use shardwise_types::{HashKey, HashKeyRange, Shard, ShardId};
+use shardwise_types::{HashKey, HashKeyRange, SequenceNumber, Shard, ShardId};
 
-/// Between two fetches at least: a landing on an unknown shard asks for a new map at once, and a
-/// call in flight may bring dozens of them.
-const FETCH_SPACING: Duration = Duration::from_millis(200);
-
-/// An open shard as records are bound for it.
+/// A shard as records are bound for it.
 ///
-/// A range of its own besides the id: a stream that was deleted and made again has the same ids
-/// with other ranges.
+/// A stream that was deleted and created again has the same ids: the range and the first sequence
+/// number tell its shards from those of before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) shard_id: ShardId,
     pub(crate) range: HashKeyRange,
+    pub(crate) first: SequenceNumber,
 }
 
 /// The shards of a stream at one time. It never changes; a new listing makes a new one.
@@ -27,28 +22,28 @@ pub(crate) struct Target {
 pub(crate) struct ShardMap {
     /// The open shards by the end of their range.
     open: Vec<Arc<Target>>,
-    /// The range of every shard of the listing, closed ones included: where a record landed.
-    ranges: BTreeMap<ShardId, HashKeyRange>,
+    /// Every shard of the listing, closed ones included: where a record was stored.
+    shards: BTreeMap<ShardId, Arc<Target>>,
 }
 
 impl ShardMap {
-    pub(crate) fn new(shards: Vec<Shard>) -> Self {
-        let ranges = shards
-            .iter()
-            .map(|shard| (shard.shard_id.clone(), shard.hash_key_range))
-            .collect();
-        let mut open: Vec<_> = shards
-            .into_iter()
-            .filter(Shard::is_open)
-            .map(|shard| {
-                Arc::new(Target {
-                    shard_id: shard.shard_id,
-                    range: shard.hash_key_range,
-                })
-            })
-            .collect();
+    pub(crate) fn new(listed: Vec<Shard>) -> Self {
+        let mut open = Vec::new();
+        let mut shards = BTreeMap::new();
+        for shard in listed {
+            let is_open = shard.is_open();
+            let target = Arc::new(Target {
+                shard_id: shard.shard_id,
+                range: shard.hash_key_range,
+                first: shard.starting_sequence_number,
+            });
+            if is_open {
+                open.push(target.clone());
+            }
+            shards.insert(target.shard_id.clone(), target);
+        }
         open.sort_by_key(|target| target.range.end());
-        Self { open, ranges }
+        Self { open, shards }
     }
 
     /// The open shards, by the end of their range.
@@ -72,9 +67,9 @@ impl ShardMap {
             .is_some_and(|index| *self.open[index] == *target)
     }
 
-    /// The hash keys that a shard owns or owned, if the listing has it.
-    pub(crate) fn range(&self, shard_id: &ShardId) -> Option<HashKeyRange> {
-        self.ranges.get(shard_id).copied()
+    /// A shard that is open or was, if the listing has it.
+    pub(crate) fn shard(&self, shard_id: &ShardId) -> Option<&Arc<Target>> {
+        self.shards.get(shard_id)
     }
 }
 
@@ -99,96 +94,9 @@ impl Routing {
     }
 }
 
-/// When to fetch the map: at the start, when a record is stored where the map did not say, and when
-/// the map has grown old. While no record is under way none is needed: that the caller decides.
-#[derive(Debug)]
-pub(crate) struct Refresh {
-    max_age: Duration,
-    due: Option<Instant>,
-    /// Set while a fetch runs: whether another must follow, since it began before it was needed.
-    running: Option<Again>,
-    /// No fetch begins before.
-    not_before: Option<Instant>,
-    fetched_at: Option<Instant>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Again {
-    No,
-    Yes,
-}
-
-impl Refresh {
-    /// A fetch is due at once.
-    pub(crate) fn new(max_age: Duration, now: Instant) -> Self {
-        Self {
-            max_age,
-            due: Some(now),
-            running: None,
-            not_before: None,
-            fetched_at: None,
-        }
-    }
-
-    /// Something happened that a map fetched before now cannot explain.
-    pub(crate) fn need(&mut self, now: Instant) {
-        if let Some(again) = &mut self.running {
-            *again = Again::Yes;
-            return;
-        }
-        let earliest = self.not_before.map_or(now, |limit| limit.max(now));
-        self.due = Some(self.due.map_or(earliest, |due| due.min(earliest)));
-    }
-
-    /// Whether a fetch is to begin now; if so it counts as begun.
-    pub(crate) fn begin(&mut self, now: Instant) -> bool {
-        if self.running.is_some() {
-            return false;
-        }
-        if self.fetched_at.is_some_and(|at| at + self.max_age <= now) {
-            self.need(now);
-        }
-        let due = self.due.is_some_and(|due| due <= now);
-        if due {
-            self.due = None;
-            self.running = Some(Again::No);
-        }
-        due
-    }
-
-    /// The fetch succeeded.
-    pub(crate) fn succeeded(&mut self, now: Instant) {
-        let again = self.running.take();
-        self.fetched_at = Some(now);
-        self.not_before = Some(now + FETCH_SPACING);
-        if again == Some(Again::Yes) {
-            self.need(now);
-        }
-    }
-
-    /// The fetch failed, or was of no use: once more after `delay`.
-    pub(crate) fn failed(&mut self, now: Instant, delay: Duration) {
-        self.running = None;
-        let next = now + delay;
-        self.not_before = Some(next);
-        self.due = Some(next);
-    }
-
-    /// When the next fetch is to begin, for those who use the map; `None` while one runs.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        if self.running.is_some() {
-            return None;
-        }
-        let old = self.fetched_at.map(|at| at + self.max_age);
-        let old = old.map(|at| self.not_before.map_or(at, |limit| limit.max(at)));
-        self.due.into_iter().chain(old).min()
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use proptest::prelude::*;
-    use shardwise_env::Env;
 
     use super::*;
 
@@ -290,12 +198,9 @@ pub(crate) mod tests {
                 prop_assert!(map.is_open(target));
             }
             for shard in &stream.shards {
-                prop_assert_eq!(map.range(&shard.shard_id), Some(shard.hash_key_range));
-                let target = Target {
-                    shard_id: shard.shard_id.clone(),
-                    range: shard.hash_key_range,
-                };
-                prop_assert_eq!(map.is_open(&target), shard.is_open());
+                let target = map.shard(&shard.shard_id).unwrap();
+                prop_assert_eq!(target.range, shard.hash_key_range);
+                prop_assert_eq!(map.is_open(target), shard.is_open());
             }
         }
     }
@@ -315,40 +220,5 @@ pub(crate) mod tests {
         let old = Stream::new(2).map();
         let new = Stream::new(3).map();
         assert!(old.open().iter().all(|target| !new.is_open(target)));
-    }
-
-    #[test]
-    fn a_map_is_fetched_once_for_many_needs_and_again_for_a_later_one() {
-        let now = Env::system().now();
-        let mut refresh = Refresh::new(Duration::from_secs(60), now);
-        assert!(refresh.begin(now));
-        assert!(!refresh.begin(now));
-        refresh.succeeded(now);
-        assert_eq!(refresh.due(), Some(now + Duration::from_secs(60)));
-
-        refresh.need(now);
-        refresh.need(now);
-        assert!(!refresh.begin(now), "not so soon again");
-        let later = now + FETCH_SPACING;
-        assert!(refresh.begin(later));
-        refresh.need(later);
-        refresh.succeeded(later);
-        assert_eq!(refresh.due(), Some(later + FETCH_SPACING));
-    }
-
-    #[test]
-    fn a_map_is_fetched_again_when_it_has_grown_old() {
-        let now = Env::system().now();
-        let mut refresh = Refresh::new(Duration::from_secs(60), now);
-        assert!(refresh.begin(now));
-        refresh.succeeded(now);
-        assert!(!refresh.begin(now + Duration::from_secs(59)));
-        let old = now + Duration::from_secs(60);
-        assert_eq!(refresh.due(), Some(old));
-        assert!(refresh.begin(old));
-        assert_eq!(refresh.due(), None);
-        refresh.failed(old, Duration::from_secs(1));
-        assert_eq!(refresh.due(), Some(old + Duration::from_secs(1)));
-        assert!(!refresh.begin(old));
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use crate::buffer::{Buffer, Phase};
 use crate::buffer_limit::Ticket;
 use crate::delivery::{Delivery, Ledger};
+use crate::error::{SendError, SendErrorKind};
 use crate::settings::ProducerSettings;
 
 /// What the handle and the engine share.
@@ -52,6 +53,14 @@ impl Shared {
             self.wake.notify_one();
         }
         accepted.delivery
+    }
+
+    /// Gives a record back. The engine may have to ask whether the stream takes larger ones by now.
+    pub(crate) fn refuse(&self, kind: SendErrorKind, record: UserRecord) -> SendError {
+        if matches!(kind, SendErrorKind::TooLarge { .. }) {
+            self.wake.notify_one();
+        }
+        SendError::new(kind, record)
     }
 
     /// Waits until `done` of the buffer.

@@ -176,6 +176,47 @@ async fn a_record_accepted_before_the_limit_was_known_fails_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failed_description_limits_no_record() {
+    // Passing or for good: what is not known is no reason to refuse what some stream takes.
+    for code in ["LimitExceededException", "AccessDeniedException"] {
+        let world = World::new(1);
+        world.tamper.refuse("DescribeStreamSummary", code);
+        let producer = world.ready(world.builder()).await;
+        let large = Record::new("k".parse().unwrap(), vec![0; 2_000_000]);
+        let error = producer.send(large).await.unwrap().await.unwrap_err();
+        // The mock's stream does not take it: it was sent.
+        assert_eq!(error.kind(), DeliveryErrorKind::Rejected);
+        assert_eq!(error.code(), Some("ValidationException"), "{code}");
+        assert_eq!(world.mock.calls(Operation::PutRecords), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_by_the_streams_limit_asks_for_the_limit_again() {
+    let world = World::new(1);
+    let producer = world.ready(world.builder()).await;
+    let large = || Record::new("k".parse().unwrap(), vec![0; 2_000_000]);
+    world.sleep_ms(10_000).await;
+    world
+        .tamper
+        .describe(serde_json::json!({ "MaxRecordSizeInKiB": 2048 }));
+    let error = producer.send(large()).await.unwrap_err();
+    assert!(matches!(error.kind(), SendErrorKind::TooLarge { .. }));
+    world.sleep_ms(500).await;
+    let error = producer.send(large()).await.unwrap().await.unwrap_err();
+    assert_eq!(error.code(), Some("ValidationException"), "it was sent");
+    // However many are refused, the question is asked once a second at most.
+    let asked = world.mock.calls(Operation::ListShards);
+    let larger = || Record::new("k".parse().unwrap(), vec![0; 3_000_000]);
+    for _ in 0..100 {
+        producer.send(larger()).await.unwrap_err();
+        world.sleep_ms(50).await;
+    }
+    let asked = world.mock.calls(Operation::ListShards) - asked;
+    assert!((3..=6).contains(&asked), "{asked}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn memory_is_bounded_while_the_service_hangs_and_nothing_is_lost() {
     let world = World::new(2);
     let producer = world

@@ -40,6 +40,46 @@ async fn permanent_errors_are_reported_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn credentials_that_have_expired_are_waited_for() {
+    for operations in [
+        &["PutRecords"][..],
+        &["ListShards", "DescribeStreamSummary"],
+    ] {
+        let world = World::new(2);
+        let expired_for = Duration::from_secs(10);
+        let end = world.env.now() + expired_for;
+        for operation in operations {
+            let env = world.env.clone();
+            world.tamper.answer(operation, move |_| {
+                (env.now() < end).then(|| refusal("ExpiredTokenException"))
+            });
+        }
+        let producer = world.producer();
+        let deliveries = send_all(&producer, 0..50).await;
+        let receipts = assert_all_readable(&world, deliveries, 0).await;
+        assert!(
+            receipts.iter().all(|it| !it.maybe_duplicate),
+            "refused, not lost"
+        );
+        let late = world.env.now() - end;
+        assert!(late < Duration::from_secs(6), "{operations:?}: {late:?}");
+        assert!(world.tamper.puts().len() < 250, "it backs off");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_stay_expired_cost_a_record_its_time_to_live() {
+    let world = World::new(2);
+    world.tamper.refuse("PutRecords", "ExpiredTokenException");
+    let builder = world.builder().record_ttl(Duration::from_secs(5));
+    let producer = builder.build().unwrap();
+    let error = producer.send(record(0)).await.unwrap().await.unwrap_err();
+    assert_eq!(error.kind(), DeliveryErrorKind::Expired);
+    assert_eq!(error.written(), Written::No);
+    assert_eq!(error.code(), Some("ExpiredTokenException"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unknown_stream_is_refused_clearly_and_used_once_it_is_there() {
     let world = World::empty();
     let producer = world.producer();
