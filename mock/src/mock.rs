@@ -32,7 +32,8 @@ use crate::service::MockService;
 pub struct Mock(Arc<Backend>);
 
 impl Mock {
-    /// A backend with [`Env::system`] and the defaults of [`Mock::builder`].
+    /// A backend with [`Env::system`](shardwise_env::Env::system) and the defaults of
+    /// [`Mock::builder`].
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()

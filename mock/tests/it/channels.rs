@@ -1,4 +1,4 @@
-//! Channels: their life and what is told of them.
+//! Channels: their life and their descriptions.
 
 use std::time::Duration;
 

@@ -35,7 +35,7 @@ struct Shape {
     value: Option<String>,
 }
 
-/// One member made wrong: where, by which value (none: left out), and what is told of it.
+/// One member made wrong: where, by which value (none: left out), and how it is reported.
 #[derive(Clone)]
 struct Break {
     path: Vec<String>,
@@ -233,7 +233,7 @@ impl Model {
 }
 
 impl Shape {
-    /// What is told of the items of a list or map.
+    /// How the items of a list or map are reported.
     fn as_item(&self) -> String {
         if self.values.is_empty() {
             format!(
@@ -294,17 +294,21 @@ async fn check(world: &World, operation: &str, good: &Value, breaks: &[&Break]) 
     }
     let (kind, message) = world.client.refused(operation, body.clone()).await;
     assert_eq!(kind, "ValidationException", "{operation} {body}: {message}");
-    let told: Vec<&String> = breaks.iter().flat_map(|broken| &broken.told).collect();
-    let errors = if told.len() == 1 { "error" } else { "errors" };
-    let head = format!("{} validation {errors} detected: Value ", told.len());
+    let expected: Vec<&String> = breaks.iter().flat_map(|broken| &broken.told).collect();
+    let errors = if expected.len() == 1 {
+        "error"
+    } else {
+        "errors"
+    };
+    let head = format!("{} validation {errors} detected: Value ", expected.len());
     let rest = message.strip_prefix(&head).unwrap_or_default();
     let parts: Vec<&str> = rest.split("; Value ").collect();
-    let as_told = parts.len() == told.len()
+    let as_expected = parts.len() == expected.len()
         && parts
             .iter()
-            .zip(&told)
-            .all(|(part, told)| part.ends_with(told.as_str()));
-    assert!(as_told, "{operation} {body}: {message}\n{told:#?}");
+            .zip(&expected)
+            .all(|(part, expected)| part.ends_with(expected.as_str()));
+    assert!(as_expected, "{operation} {body}: {message}\n{expected:#?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -317,7 +321,7 @@ async fn each_constraint_of_the_model_is_told_alone_and_with_another() {
         let breaks = model.breaks_within(&[], shape);
         for (index, first) in breaks.iter().enumerate() {
             check(&world, operation, &good, &[first]).await;
-            // Ten thousand structures are told alone: with every other break they take half a
+            // Ten thousand structures are reported alone: with every other break they take half a
             // minute.
             if first.is_bulky() {
                 continue;
@@ -342,7 +346,7 @@ async fn each_wrong_type_is_told_before_any_constraint() {
             if path.is_empty() {
                 continue;
             }
-            // Required members are missing, but the type is told.
+            // Required members are missing, but the type is reported.
             let mut body = json!({});
             set(&mut body, &path, Some(&value));
             let (kind, message) = world.client.refused(operation, body.clone()).await;

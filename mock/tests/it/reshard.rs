@@ -1,4 +1,4 @@
-//! Splits and merges: the ranges always tile, the records follow, the children are told.
+//! Splits and merges: the ranges always tile, the records follow, the children are listed.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

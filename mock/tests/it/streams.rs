@@ -1,4 +1,4 @@
-//! The life of a stream, and how streams and shards are told.
+//! The life of a stream, and how streams and shards are described.
 
 use std::time::Duration;
 

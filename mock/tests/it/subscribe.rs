@@ -140,7 +140,7 @@ async fn at_the_end_of_a_shard_come_its_children_and_no_continuation() {
         client.subscribe(body)
     };
     let mut events = subscribe(0).await;
-    // Before the change falls due nobody looks at the stream but the subscription.
+    // Before the change falls due only the subscription looks at the stream.
     let split = json!({
         "StreamName": "s", "ShardToSplit": "0", "NewStartingHashKey": (1_u128 << 126).to_string(),
     });

@@ -389,7 +389,7 @@ impl Bench {
                 .refused("ListShards", body, "ResourceNotFoundException")
                 .await;
         };
-        // The model keeps shards that are no longer told.
+        // The model keeps shards that are no longer listed.
         let oldest_ms = shards.iter().filter(|shard| shard.is_told(self.now_ms));
         let oldest_ms = oldest_ms
             .map(|shard| shard.created_ms)
