@@ -106,7 +106,6 @@ impl AwsBuilder {
         for service in Service::ALL {
             if !self.endpoints.contains_key(&service)
                 && let Some(url) = endpoint_of(service, config)
-                && !url.trim().is_empty()
             {
                 self.endpoints.insert(service, url);
             }
@@ -127,7 +126,7 @@ const DEFAULT_PROFILE: &str = "default";
 /// A variable; an empty one counts as unset, which the loader does not know of all of them.
 fn variable(name: &str) -> Option<String> {
     let value = std::env::var(name).ok()?;
-    Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+    Some(value.trim().to_owned()).filter(is_given)
 }
 
 fn is_empty_variable(name: &str) -> bool {
@@ -137,18 +136,31 @@ fn is_empty_variable(name: &str) -> bool {
 /// One that the program has set is for all services and goes before those that the environment or
 /// the profile has for this one.
 fn endpoint_of(service: Service, config: &SdkConfig) -> Option<String> {
-    let of_all = config.endpoint_url().map(ToOwned::to_owned);
+    let of_all = config
+        .endpoint_url()
+        .map(ToOwned::to_owned)
+        .filter(is_given);
     if config.get_origin("endpoint_url").is_client_config() {
         return of_all;
     }
-    let key = ServiceConfigKey::builder()
-        .service_id(service.id())
-        .env("AWS_ENDPOINT_URL")
-        .profile("endpoint_url")
-        .build()
-        .ok()?;
-    config
-        .service_config()
-        .and_then(|settings| settings.load_config(key))
+    // An empty variable would hide what the profile says.
+    ["AWS_ENDPOINT_URL", NO_VARIABLE]
+        .into_iter()
+        .find_map(|variable| {
+            let key = ServiceConfigKey::builder()
+                .service_id(service.id())
+                .env(variable)
+                .profile("endpoint_url")
+                .build()
+                .ok()?;
+            config.service_config()?.load_config(key).filter(is_given)
+        })
         .or(of_all)
+}
+
+/// The name of a variable that does not exist: the profile alone is looked at.
+const NO_VARIABLE: &str = "SHARDWISE_NO_VARIABLE";
+
+fn is_given(text: &String) -> bool {
+    !text.trim().is_empty()
 }
