@@ -2,11 +2,13 @@
 //!
 //! Real sockets and TLS: the mock's, through a proxy that forgets a connection as a router does.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use shardwise_client::retry::RetryPolicy;
 use shardwise_client::{Aws, Kinesis, PutRecordsEntry, ShardFilter};
 use shardwise_consumer::{Batch, BoxError, Checkpointer, InitialPosition, RecordProcessor, Worker};
 use shardwise_env::Env;
@@ -80,6 +82,25 @@ async fn a_call_on_a_dead_connection_fails_within_seconds_and_a_new_one_works() 
     assert!(took < LONGEST_GAP, "{took:?}");
     assert_eq!(world.proxy.accepted(), 2);
     world.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_narrow_connection_under_a_large_request_is_not_taken_for_dead() {
+    let world = World::new("narrow").await;
+    let kinesis = world.aws.kinesis();
+    let kinesis = kinesis.with_data_path_retries(RetryPolicy::never());
+    let data = Bytes::from(vec![7; 200_000]);
+    let entries = vec![PutRecordsEntry::new("key".parse().unwrap(), data); 8];
+    world.proxy.set_bytes_per_second(NonZeroU32::new(500_000));
+    let begin = world.env.now();
+    let results = kinesis.put_records(&stream(), &entries).await.unwrap();
+    assert!(results.iter().all(Result::is_ok));
+    let took = world.env.now() - begin;
+    assert!(
+        took > Duration::from_secs(3),
+        "longer than pings take: {took:?}"
+    );
+    assert_eq!(world.proxy.accepted(), 1);
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ fn prompt(_: usize) -> (Duration, bool) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_runs_ahead_of_the_expiry_and_nobody_waits_for_it() {
+async fn a_refresh_runs_ahead_of_the_expiry_and_no_caller_waits() {
     let world = World::new(|_| (SECOND * 5, true));
     assert_eq!(world.get().await.1, SECOND * 5, "the first fetch");
     world.env.sleep(Duration::from_secs(3_200)).await;

@@ -35,13 +35,14 @@ const POOL_MAX_IDLE_PER_HOST: usize = 64;
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// An HTTP/2 connection from which nothing was read for this long, while an answer is due, is sent a
-/// ping. AWS's SDK for Java sends them every five seconds.
-const PING_INTERVAL: Duration = Duration::from_secs(2);
+/// ping.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A connection that leaves a ping unanswered for this long is dead: its calls fail, and the next ones
 /// have a new connection. All calls of a process may be on it, so with [`PING_INTERVAL`] this is how
-/// long a silent death can stop everything.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// long a silent death can stop everything. A ping waits behind what was sent before it, at most the
+/// server's window: a mebibyte of that may take this long, so 3 Mbit/s are fast enough.
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What TLS servers may choose from, the preferred one first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
