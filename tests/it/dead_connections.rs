@@ -85,7 +85,7 @@ async fn a_call_on_a_dead_connection_fails_within_seconds_and_a_new_one_works() 
 }
 
 #[tokio::test]
-async fn a_narrow_connection_under_a_large_request_is_not_taken_for_dead() {
+async fn a_large_request_on_a_narrow_way_is_not_taken_for_dead() {
     let world = World::new("narrow").await;
     let kinesis = world.aws.kinesis();
     let kinesis = kinesis.with_data_path_retries(RetryPolicy::never());

@@ -40,16 +40,23 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A connection that leaves a ping unanswered for this long is dead: its calls fail, and the next ones
 /// have a new connection. All calls of a process may be on it, so with [`PING_INTERVAL`] this is how
-/// long a silent death can stop everything. A ping waits behind what was sent before it, at most the
-/// server's window: a mebibyte of that may take this long, so 3 Mbit/s are fast enough.
+/// long a silent death can stop everything.
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Bytes of a request's body above which it has a connection of its own, by HTTP/1.1. On a narrow
+/// uplink a ping would wait behind it, and the connection be taken for dead; and one that dies stops no
+/// other call.
+const LARGE_BODY: usize = 64 * 1024;
+
 /// What TLS servers may choose from, the preferred one first.
-const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [b"h2", HTTP_1];
+
+const HTTP_1: &[u8] = b"http/1.1";
 
 /// HTTP over TCP and TLS, by reqwest.
 ///
-/// HTTP/1.1, or HTTP/2 where a TLS server chooses it; plain text is always HTTP/1.1. TLS by rustls
+/// HTTP/1.1, or HTTP/2 where a TLS server chooses it; plain text and requests of more than 64 KiB are
+/// always HTTP/1.1. TLS by rustls
 /// with the platform's certificate verifier, its cryptography by ring, or by AWS-LC with the feature
 /// `aws-lc-rs`. `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are honoured. Redirects are not followed
 /// and nothing is tried again here. An HTTP/2 connection that dies silently is noticed within four
@@ -59,6 +66,8 @@ pub struct Http(Arc<Client>);
 
 struct Client {
     http: reqwest::Client,
+    /// For large requests: HTTP/1.1 only.
+    large: reqwest::Client,
     tls: rustls::ClientConfig,
     /// The certificates that it trusts besides the platform's.
     ca_bundle: Option<Vec<u8>>,
@@ -108,29 +117,47 @@ impl Http {
 
 impl Client {
     fn new(tls: rustls::ClientConfig, ca_bundle: Option<&[u8]>) -> Result<Self, ConfigError> {
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls.clone())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .pool_max_idle_per_host(POOL_MAX_IDLE_PER_HOST)
+        let mut http_1_tls = tls.clone();
+        http_1_tls.alpn_protocols = vec![HTTP_1.to_vec()];
+        let http = client_builder(tls.clone())
             .http2_keep_alive_interval(PING_INTERVAL)
-            .http2_keep_alive_timeout(PING_TIMEOUT)
-            .tcp_keepalive(TCP_KEEPALIVE)
-            .tcp_nodelay(true)
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .build()
-            .map_err(|error| {
+            .http2_keep_alive_timeout(PING_TIMEOUT);
+        let large = client_builder(http_1_tls).http1_only();
+        let build = |builder: reqwest::ClientBuilder| {
+            builder.build().map_err(|error| {
                 ConfigError::new(ConfigErrorKind::Tls, "could not set up the HTTP client")
                     .with_source(error)
-            })?;
+            })
+        };
         Ok(Self {
-            http,
+            http: build(http)?,
+            large: build(large)?,
             tls,
             ca_bundle: ca_bundle.map(<[u8]>::to_vec),
             runtime: current_runtime(),
         })
     }
+
+    fn for_request(&self, request: &http::Request<Bytes>) -> &reqwest::Client {
+        let is_encrypted = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
+        if is_encrypted && request.body().len() > LARGE_BODY {
+            &self.large
+        } else {
+            &self.http
+        }
+    }
+}
+
+fn client_builder(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .pool_max_idle_per_host(POOL_MAX_IDLE_PER_HOST)
+        .tcp_keepalive(TCP_KEEPALIVE)
+        .tcp_nodelay(true)
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
 }
 
 fn current_runtime() -> Option<tokio::runtime::Id> {
@@ -150,8 +177,9 @@ impl Transport for Http {
         request: http::Request<Bytes>,
     ) -> BoxFuture<'_, Result<http::Response<Body>, TransportError>> {
         Box::pin(async move {
+            let client = self.0.for_request(&request);
             let request = reqwest::Request::try_from(request).map_err(TransportError::connect)?;
-            let response = self.0.http.execute(request).await.map_err(|error| {
+            let response = client.execute(request).await.map_err(|error| {
                 if error.is_connect() || error.is_builder() {
                     TransportError::connect(error)
                 } else {
