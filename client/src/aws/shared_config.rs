@@ -126,7 +126,7 @@ const DEFAULT_PROFILE: &str = "default";
 /// A variable; an empty one counts as unset, which the loader does not know of all of them.
 fn variable(name: &str) -> Option<String> {
     let value = std::env::var(name).ok()?;
-    Some(value.trim().to_owned()).filter(is_given)
+    Some(value.trim().to_owned()).filter(|text| is_given(text))
 }
 
 fn is_empty_variable(name: &str) -> bool {
@@ -139,7 +139,7 @@ fn endpoint_of(service: Service, config: &SdkConfig) -> Option<String> {
     let of_all = config
         .endpoint_url()
         .map(ToOwned::to_owned)
-        .filter(is_given);
+        .filter(|text| is_given(text));
     if config.get_origin("endpoint_url").is_client_config() {
         return of_all;
     }
@@ -153,7 +153,10 @@ fn endpoint_of(service: Service, config: &SdkConfig) -> Option<String> {
                 .profile("endpoint_url")
                 .build()
                 .ok()?;
-            config.service_config()?.load_config(key).filter(is_given)
+            config
+                .service_config()?
+                .load_config(key)
+                .filter(|text| is_given(text))
         })
         .or(of_all)
 }
@@ -161,6 +164,6 @@ fn endpoint_of(service: Service, config: &SdkConfig) -> Option<String> {
 /// The name of a variable that does not exist: the profile alone is looked at.
 const NO_VARIABLE: &str = "SHARDWISE_NO_VARIABLE";
 
-fn is_given(text: &String) -> bool {
+fn is_given(text: &str) -> bool {
     !text.trim().is_empty()
 }
