@@ -55,8 +55,7 @@ pub struct WorkerStats {
     pub leases_lost: u64,
     /// Shards that were processed to their end and checkpointed there.
     pub shards_ended: u64,
-    /// Shards that were given up, since their processor had failed too often or to make room for
-    /// others ([`LeaseEnd::GivenUp`]).
+    /// Shards that were given up ([`LeaseEnd::GivenUp`]).
     pub shards_given_up: u64,
     /// The shards that this worker holds now, and what it does with them.
     pub shards: BTreeMap<ShardId, ShardState>,
@@ -104,11 +103,6 @@ impl StatsHandle {
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut WorkerStats)) {
         change(&mut self.lock());
-    }
-
-    /// How many leases the worker holds.
-    pub(crate) fn holds(&self) -> usize {
-        self.lock().shards.len()
     }
 
     pub(crate) fn entered(&self, shard_id: &ShardId, state: ShardState) {

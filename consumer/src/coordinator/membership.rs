@@ -12,7 +12,7 @@ use super::{Coordinator, Done};
 use crate::config::COOL_DOWN;
 use crate::error::{WorkerError, WorkerErrorKind};
 use crate::leases::{
-    Claim, LeaseEnd, LeaseHandle, Observations, Scan, Situation, StoreError, decide_takes,
+    Claim, LeaseEnd, LeaseHandle, Move, Observations, Scan, StoreError, View, moves,
 };
 use crate::parent_gate::ParentGate;
 use crate::processor::{RecordProcessor, ShardInfo};
@@ -78,7 +78,7 @@ impl<P: RecordProcessor> Coordinator<P> {
             .chain(self.members.cooling.keys())
             .cloned()
             .collect();
-        let situation = Situation {
+        let view = View {
             me,
             leases: &scan.leases,
             seen,
@@ -87,11 +87,7 @@ impl<P: RecordProcessor> Coordinator<P> {
             failover: self.config.options.failover,
             max_leases: self.config.options.max_leases,
         };
-        let takes: Vec<_> = decide_takes(&situation, |bound| self.env.random_below(bound))
-            .into_iter()
-            .cloned()
-            .collect();
-        for lease in takes {
+        for Move::Take(lease) in moves(&view, |bound| self.env.random_below(bound)) {
             let table = self.table.clone();
             self.members.in_flight.insert(lease.shard_id.clone());
             self.job(async move {

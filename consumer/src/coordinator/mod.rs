@@ -168,10 +168,6 @@ impl<P: RecordProcessor> Coordinator<P> {
             LeaseReport::WriteFailed => {
                 self.stats.count(|stats| stats.lease_write_failures += 1);
             }
-            LeaseReport::ShardsMissing => {
-                self.upkeep.next = self.env.now();
-                self.looks.next = self.env.now();
-            }
         }
     }
 

@@ -72,7 +72,7 @@ impl<P: RecordProcessor> Coordinator<P> {
                 Ok(())
             }
             Err(ShardSyncError::StreamGone) => Err(self.stream_deleted()),
-            Err(error) if !self.upkeep.has_synced && error.is_refused() => {
+            Err(error) if !self.upkeep.has_synced && error.is_listing_refused() => {
                 let message = format!("may not list the shards of {}", self.config.stream);
                 Err(WorkerError::new(WorkerErrorKind::Kinesis, message).with_source(error))
             }

@@ -15,8 +15,8 @@ pub enum LeaseEnd {
     ShardEnded,
     /// The worker released it, at shutdown: any other may take it at once.
     Released,
-    /// The worker released it because the processor failed too often. If the lease table gave no
-    /// answer, the lease expires by itself.
+    /// The worker released it because the processor failed too often, or because a service refuses
+    /// what the shard's end needs. If the lease table gave no answer, the lease expires by itself.
     GivenUp,
     /// The worker released it because the stream is deleted. If the lease table gave no answer, the
     /// lease expires by itself.
@@ -54,7 +54,7 @@ impl fmt::Display for LeaseEnd {
         match self {
             Self::ShardEnded => f.write_str("its shard is checkpointed at the end"),
             Self::Released => f.write_str("it was released"),
-            Self::GivenUp => f.write_str("it was given up: the processor failed too often"),
+            Self::GivenUp => f.write_str("it was given up"),
             Self::StreamDeleted => f.write_str("its stream is deleted"),
             Self::Abandoned => f.write_str("it was left to expire"),
             Self::TakenBy(worker) => write!(f, "worker {worker} has it"),

@@ -52,8 +52,6 @@ pub(crate) enum LeaseReport {
     Child(Box<Claim>),
     /// A write failed or had no answer.
     WriteFailed,
-    /// A merged shard cannot begin, since one of its parents has no lease.
-    ShardsMissing,
 }
 
 impl LeaseHandle {
@@ -99,6 +97,11 @@ impl LeaseHandle {
     /// The shard.
     pub(crate) fn shard_id(&self) -> &ShardId {
         &self.0.claimed.shard_id
+    }
+
+    /// The table that the lease is in.
+    pub(crate) fn table(&self) -> &LeaseTable {
+        &self.0.table
     }
 
     /// The row as the claiming write found it. The start position comes from here and from nowhere
@@ -210,51 +213,12 @@ impl LeaseHandle {
         self.write(Intent::Checkpoint(checkpoint), &mut tries).await
     }
 
-    /// Waits until these children can have leases: a merged shard gets none before its other parent has
-    /// one. That comes with the end of *its* parents, which may be hours behind in another worker's
-    /// hands; or else from a comparison of the shards with the leases, which is asked for.
-    ///
-    /// # Cancel safety
-    /// Safe: it only reads.
-    pub(crate) async fn until_children_may_come(&self, children: &[ChildShard]) {
-        let mut is_known = false;
-        loop {
-            match self.missing_parent(children).await {
-                Ok(Some(_)) if is_known => {}
-                Ok(Some(parent)) => {
-                    is_known = true;
-                    let shard_id = self.shard_id();
-                    tracing::info!(%shard_id, %parent, "the end waits for the lease of another parent");
-                    self.report(LeaseReport::ShardsMissing).await;
-                }
-                Err(LeaseError::Unavailable(error)) if error.is_retryable() => {
-                    let shard_id = self.shard_id();
-                    tracing::warn!(%shard_id, %error, "could not read the lease of another parent");
-                }
-                // If the table refuses to tell, it refuses the shard's end, too.
-                Ok(None) | Err(_) => return,
-            }
-            self.env()
-                .sleep(std::time::Duration::from_millis(1500))
-                .await;
-        }
-    }
-
-    async fn missing_parent(&self, children: &[ChildShard]) -> Result<Option<ShardId>, LeaseError> {
-        for child in children {
-            let missing = self.0.table.missing_parent(self.shard_id(), child).await?;
-            if missing.is_some() {
-                return Ok(missing);
-            }
-        }
-        Ok(None)
-    }
-
     /// Writes down that the shard is done, once its children have leases; those that are this
     /// worker's own to hold are reported.
     ///
     /// The order matters: were the end written first, a crash between the two would leave a shard
-    /// that nobody will read.
+    /// that no worker will read. For the same reason all parents of a merged child must have leases
+    /// before, see [`missing_parents`](super::missing::missing_parents).
     ///
     /// # Errors
     /// Any [`LeaseError`]; it may be called again then. Children that were created meanwhile bear
@@ -303,7 +267,7 @@ impl LeaseHandle {
         loop {
             // Whoever is not certainly the holder must not make rows in its name.
             let result = if self.is_valid(self.env().now()) {
-                self.0.table.create_child(self.shard_id(), child).await
+                self.0.table.create_child(child).await
             } else {
                 Err(self.lost().map_or(LeaseError::Expired, LeaseError::Lost))
             };

@@ -8,7 +8,7 @@
 //! ```text
 //! pure    lease.rs    the row and its values           decide.rs   what may be written to it
 //!         state.rs    what a holder may write          observe.rs  which leases live
-//!         take.rs     who takes what                   sync.rs     which leases are missing
+//!         balance.rs  what to take                     missing.rs  which leases are missing
 //!         clean.rs    which leases are done with       end.rs      what became of a lease
 //! shells  table.rs    before a lease is held           handle.rs   a lease that is held
 //!         retry.rs    how long an answer is asked for
@@ -30,8 +30,8 @@
 //! let shards = kinesis.list_shards(&stream, listing(&scan, start)).await?;   // now and then
 //! table.create(&missing_leases(&shards, &scan, start)?).await?;
 //! for lease in finished(&scan, &shards) { table.delete(lease).await } // shards: ShardFilter::All
-//! for lease in decide_takes(&Situation { .. }, |n| env.random_below(n)) {
-//!     let claim = table.take(lease).await?;
+//! for Move::Take(lease) in moves(&View { .. }, |n| env.random_below(n)) {
+//!     let claim = table.take(&lease).await?;
 //!     let handle = LeaseHandle::new(table.clone(), claim, reports.clone());
 //!     let renewals = handle.keep_renewed();        // a task, dropped with the shard
 //! }
@@ -44,6 +44,7 @@
 //! //   at a clean stop handle.release(), which says what became of the lease.
 //! ```
 
+mod balance;
 mod clean;
 mod decide;
 mod dynamodb;
@@ -51,26 +52,25 @@ mod end;
 mod handle;
 mod lease;
 mod memory;
+mod missing;
 mod observe;
 mod retry;
 mod row;
 mod state;
 mod store;
-mod sync;
 mod table;
-mod take;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::balance::{Move, View, moves};
 pub(crate) use self::clean::finished;
 pub(crate) use self::dynamodb::DynamoDbStore;
 pub use self::end::LeaseEnd;
 pub(crate) use self::handle::{LeaseHandle, LeaseReport};
 pub(crate) use self::lease::{Checkpoint, Lease, Me};
 pub use self::memory::MemoryLeaseStore;
+pub(crate) use self::missing::{Start, SyncError, listing, missing_leases, missing_parents};
 pub(crate) use self::observe::Observations;
 pub(crate) use self::state::{Claim, LeaseError};
 pub(crate) use self::store::{LeaseStore, MissingTable, Scan, StoreError};
-pub(crate) use self::sync::{Start, SyncError, listing, missing_leases};
 pub(crate) use self::table::{LeaseTable, LookError};
-pub(crate) use self::take::{Situation, decide_takes};

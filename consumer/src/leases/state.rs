@@ -15,7 +15,6 @@
 use std::time::Duration;
 
 use shardwise_env::Instant;
-use shardwise_types::ShardId;
 
 use super::decide::{self, Answer, Intent, Verdict, Write};
 use super::end::LeaseEnd;
@@ -32,11 +31,6 @@ pub(crate) enum LeaseError {
     /// one succeeds, nothing may be delivered or checkpointed.
     #[error("the lease was not renewed in time")]
     Expired,
-    /// A merged shard cannot get its lease yet, since one of its parents has none: without this
-    /// check the child would start although nobody has read that parent. Sync the shards, wait, then
-    /// try again.
-    #[error("shard {child} has a parent without a lease, {parent}")]
-    ParentMissing { child: ShardId, parent: ShardId },
     /// The table gave no answer. The write may have happened; the same one may be tried again.
     #[error("the lease table did not answer")]
     Unavailable(#[source] StoreError),

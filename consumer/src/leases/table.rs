@@ -9,11 +9,11 @@ use shardwise_types::ShardId;
 
 use super::decide::{self, Intent, Verdict};
 use super::lease::{Checkpoint, Lease, Me};
+use super::missing::may_start;
 use super::observe::{DuplicateWorkerId, Observations};
 use super::retry::Tries;
 use super::state::{Claim, LeaseError, Timing};
 use super::store::{LeaseStore, MissingTable, Scan, StoreError, StoreErrorKind};
-use super::sync::may_start;
 
 /// How far before "now" a `LATEST` begins: the service's clock is known to the second only, and a
 /// record may bear a time that is a little older than the moment it can be read.
@@ -75,16 +75,28 @@ impl LeaseTable {
     /// # Errors
     /// [`LookError::Duplicate`] if another live process has this worker's id: stop, loudly.
     pub(crate) async fn look(&self, seen: &mut Observations) -> Result<Scan, LookError> {
+        let (scan, asked) = self.scan_when().await?;
+        seen.observe(self.me(), &scan.leases, asked, self.env().now())?;
+        Ok(scan)
+    }
+
+    /// Reads all leases.
+    ///
+    /// # Errors
+    /// As the store gives them.
+    pub(crate) async fn scan(&self) -> Result<Scan, StoreError> {
+        self.scan_when().await.map(|(scan, _)| scan)
+    }
+
+    /// All leases, and when the store was asked for them.
+    async fn scan_when(&self) -> Result<(Scan, Instant), StoreError> {
         let mut tries = self.brief_tries();
         loop {
             let asked = self.env().now();
             match self.store().scan().await {
-                Ok(scan) => {
-                    seen.observe(self.me(), &scan.leases, asked, self.env().now())?;
-                    return Ok(scan);
-                }
+                Ok(scan) => return Ok((scan, asked)),
                 Err(error) if error.is_retryable() && tries.again().await => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -184,19 +196,12 @@ impl LeaseTable {
         now.checked_sub(LATEST_MARGIN).unwrap_or(now)
     }
 
-    /// Creates the lease of a child of `ended`, owned by this worker. None if it was there already.
-    /// Tries once: before another try the holder has to ask whether the parent is still its own.
+    /// Creates the lease of a child, owned by this worker. None if it was there already. Tries once:
+    /// before another try the holder of the parent has to ask whether that is still its own.
     pub(super) async fn create_child(
         &self,
-        ended: &ShardId,
         child: &ChildShard,
     ) -> Result<Option<Claim>, LeaseError> {
-        if let Some(parent) = self.missing_parent(ended, child).await? {
-            return Err(LeaseError::ParentMissing {
-                child: child.shard_id.clone(),
-                parent,
-            });
-        }
         let mut lease = Lease::new(child.shard_id.clone(), Checkpoint::TrimHorizon);
         lease.owner = Some(self.me().worker_id.clone());
         lease.incarnation = Some(self.me().incarnation.clone());
@@ -212,27 +217,34 @@ impl LeaseTable {
         }
     }
 
-    /// The parent for whose lease a child of `ended` has to wait. None if the child has its own: that
-    /// was created when all parents were known.
-    pub(super) async fn missing_parent(
+    /// Whether children of `ended` lack a lease that another parent of theirs lacks, too. A child that
+    /// has its own does not count: that was created when all parents were known.
+    ///
+    /// # Errors
+    /// As the store gives them.
+    ///
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub(crate) async fn lacks_parents(
         &self,
         ended: &ShardId,
-        child: &ChildShard,
-    ) -> Result<Option<ShardId>, LeaseError> {
-        for parent in child.parent_shards.iter().filter(|parent| *parent != ended) {
-            if !self.exists(parent).await? {
-                let waits = !self.exists(&child.shard_id).await?;
-                return Ok(waits.then(|| parent.clone()));
+        children: &[ChildShard],
+    ) -> Result<bool, StoreError> {
+        for child in children {
+            for parent in child.parent_shards.iter().filter(|id| *id != ended) {
+                if !self.exists(parent).await? && !self.exists(&child.shard_id).await? {
+                    return Ok(true);
+                }
             }
         }
-        Ok(None)
+        Ok(false)
     }
 
-    async fn exists(&self, shard_id: &ShardId) -> Result<bool, LeaseError> {
+    async fn exists(&self, shard_id: &ShardId) -> Result<bool, StoreError> {
         match self.read(shard_id).await {
             Ok(row) => Ok(row.is_some()),
             Err(error) if error.kind() == StoreErrorKind::Unreadable => Ok(true),
-            Err(error) => Err(LeaseError::Unavailable(error)),
+            Err(error) => Err(error),
         }
     }
 

@@ -26,12 +26,8 @@ use crate::leases::{Checkpoint, LeaseEnd, LeaseHandle};
 use crate::position::Position;
 use crate::processor::{RecordProcessor, ShardInfo};
 use crate::record::{Batch, ConsumedRecord};
+use crate::shard_sync::{ShardSyncError, lease_parents};
 use crate::stats::StatsHandle;
-
-/// How long a worker with as many leases as it may have keeps a shard whose end waits for another
-/// shard: it may keep the very place in which that one's parent would be read. Long beside a cool-down,
-/// since giving a shard up costs what its processor has not checkpointed.
-const PATIENCE_WHEN_FULL: Duration = Duration::from_secs(300);
 
 /// What a shard's task is made of.
 pub(crate) struct ShardRun<P> {
@@ -88,27 +84,30 @@ impl<P: RecordProcessor> ShardRun<P> {
         }
     }
 
-    /// Waits until the end can be checkpointed, as far as that depends on other shards. It is no failure
-    /// of the processor, so the processor is not called before.
-    async fn wait_for_co_parents(&self, children: &[ChildShard]) -> Result<(), LeaseEnd> {
+    /// Makes sure that all parents of the children have leases. Whatever hinders that is no failure of
+    /// the processor, so the processor is not called before.
+    async fn lease_parents(&self, children: &[ChildShard]) -> Result<(), LeaseEnd> {
+        let mut waits = processor_retries().delays(&self.env);
         loop {
-            let children_may_come = self.lease.until_children_may_come(children);
-            let wait = self.env.timeout(PATIENCE_WHEN_FULL, children_may_come);
-            tokio::select! {
+            let result = tokio::select! {
                 biased;
                 end = self.interrupted() => return Err(end),
-                waited = wait => if waited.is_ok() {
-                    return Ok(());
+                result = lease_parents(&self.kinesis, &self.config, &self.lease, children) => result,
+            };
+            let shard_id = &self.info.shard_id;
+            match result {
+                Ok(()) => return Ok(()),
+                Err(ShardSyncError::StreamGone) => return Err(LeaseEnd::StreamDeleted),
+                // Another worker may have the permission.
+                Err(error) if error.is_refused() => {
+                    tracing::error!(%shard_id, %error, "the shard is given up at its end");
+                    return Err(LeaseEnd::GivenUp);
+                }
+                Err(error) => {
+                    tracing::warn!(%shard_id, %error, "could not lease the other parents");
                 }
             }
-            // With room for more, this worker takes whatever the others leave.
-            if self.stats.holds() >= self.config.options.max_leases {
-                tracing::warn!(
-                    "the shard is given up: its end waits for another shard, for which max_leases \
-                     leaves no room"
-                );
-                return Err(LeaseEnd::GivenUp);
-            }
+            self.pause(waits.next_delay()).await?;
         }
     }
 
@@ -273,7 +272,7 @@ impl<P: RecordProcessor> Run<P> {
         self.enter(ShardState::Ending);
         let children: Arc<[ChildShard]> = children.into();
         while self.calls.is_started() {
-            self.parts.wait_for_co_parents(&children).await?;
+            self.parts.lease_parents(&children).await?;
             self.ready().await?;
             let ShardRun { lease, stats, .. } = &self.parts;
             let end = ShardEnd::new(lease.clone(), stats.clone(), children.clone());

@@ -1,14 +1,14 @@
-//! Rows that may go, by example; and that none is missed, with the histories of `sync.rs`.
+//! Rows that may go, by example; and that none is missed, with the histories of `missing.rs`.
 
 use proptest::prelude::*;
 
 use crate::leases::clean::finished;
 use crate::leases::lease::{Checkpoint, Lease};
+use crate::leases::missing::missing_leases;
 use crate::leases::store::Scan;
-use crate::leases::sync::missing_leases;
 
+use super::missing::{histories, make, starts};
 use super::support::{at, shard, shards};
-use super::sync::{histories, make, starts};
 
 fn lease(number: u32, parents: &[u32], checkpoint: Checkpoint) -> Lease {
     let mut lease = Lease::new(shard(number), checkpoint);

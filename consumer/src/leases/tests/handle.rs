@@ -262,7 +262,6 @@ mod ends {
     use shardwise_types::HashKeyRange;
 
     use super::*;
-    use crate::leases::lease::Lease;
     use crate::leases::tests::support::{child, claimed, shards};
 
     #[tokio::test(start_paused = true)]
@@ -342,16 +341,24 @@ mod ends {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_merged_child_waits_until_both_parents_have_leases_and_are_done() {
+    async fn a_merged_child_lacks_a_parent_until_both_have_leases() {
+        let bench = Bench::new().await;
+        let worker = bench.worker("a");
+        let merged = [child(2, &[0, 1])];
+        // Nobody has read the other parent, and nobody ever would.
+        assert!(worker.lacks_parents(&shard(0), &merged).await.unwrap());
+        bench.rows.replace(free(2));
+        assert!(!worker.lacks_parents(&shard(0), &merged).await.unwrap());
+        bench.rows.replace(free(1));
+        assert!(!worker.lacks_parents(&shard(0), &merged).await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_merged_child_waits_until_both_parents_are_done() {
         let bench = Bench::new().await;
         let worker = bench.worker("a");
         let mut held = bench.take(&worker).await;
         let merged = [child(2, &[0, 1])];
-        // Nobody has read the other parent, and nobody ever would.
-        let error = held.end(&merged).await.unwrap_err();
-        assert!(matches!(error, LeaseError::ParentMissing { .. }), "{error}");
-        assert!(bench.rows.row(&shard(2)).is_none());
-
         bench.rows.replace(free(1));
         let children = held.end(&merged).await.unwrap();
         assert_eq!(children.len(), 1);
@@ -360,15 +367,5 @@ mod ends {
         let mut other = take(&worker, &free(1)).await.unwrap();
         assert!(other.end(&merged).await.unwrap().is_empty());
         assert!(worker.may_start(&child).await.unwrap());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_merged_child_that_has_a_lease_needs_no_other_parent() {
-        let bench = Bench::new().await;
-        let mut held = bench.take(&bench.worker("a")).await;
-        bench
-            .rows
-            .replace(Lease::new(shard(2), Checkpoint::TrimHorizon));
-        assert!(held.end(&[child(2, &[0, 1])]).await.unwrap().is_empty());
     }
 }

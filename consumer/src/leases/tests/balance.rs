@@ -7,15 +7,15 @@ use proptest::prelude::*;
 use shardwise_env::{Env, Instant};
 use shardwise_types::{ShardId, WorkerId};
 
+use crate::leases::balance::{Move, View, moves};
 use crate::leases::decide::{Intent, Write, next};
 use crate::leases::lease::{Checkpoint, Lease, Me};
 use crate::leases::observe::Observations;
-use crate::leases::take::{Situation, decide_takes};
 
-use super::support::{FAILOVER, claimed, epoch, free, me, shard};
+use super::support::{FAILOVER, claimed, epoch, free, me, shard, shards};
 
-/// One worker's view, and what it decides.
-struct View {
+/// What one worker knows.
+struct Worker {
     me: Me,
     leases: Vec<Lease>,
     seen: Observations,
@@ -24,7 +24,7 @@ struct View {
     max_leases: usize,
 }
 
-impl View {
+impl Worker {
     /// Everything is seen for the first time.
     fn new(leases: Vec<Lease>) -> Self {
         let mut view = Self {
@@ -54,9 +54,8 @@ impl View {
         self
     }
 
-    fn takes(&self) -> Vec<&ShardId> {
-        let mut random = lottery(7);
-        let situation = Situation {
+    fn view(&self) -> View<'_> {
+        View {
             me: &self.me,
             leases: &self.leases,
             seen: &self.seen,
@@ -64,9 +63,15 @@ impl View {
             avoid: &self.avoid,
             failover: FAILOVER,
             max_leases: self.max_leases,
-        };
-        let takes = decide_takes(&situation, &mut random);
-        takes.into_iter().map(|lease| &lease.shard_id).collect()
+        }
+    }
+
+    fn takes(&self) -> Vec<ShardId> {
+        let moves = moves(&self.view(), lottery(7));
+        moves
+            .into_iter()
+            .map(|Move::Take(lease)| lease.shard_id)
+            .collect()
     }
 }
 
@@ -91,7 +96,7 @@ fn of(worker: &str, numbers: impl IntoIterator<Item = u32>) -> Vec<Lease> {
 
 #[test]
 fn a_lone_worker_takes_all_that_is_free() {
-    let view = View::new((0..5).map(free).collect());
+    let view = Worker::new((0..5).map(free).collect());
     assert_eq!(view.takes().len(), 5);
 }
 
@@ -99,19 +104,19 @@ fn a_lone_worker_takes_all_that_is_free() {
 fn a_worker_takes_its_share_of_what_is_free() {
     let mut leases = of("b", 0..2);
     leases.extend((2..6).map(free));
-    assert_eq!(View::new(leases).takes().len(), 3);
+    assert_eq!(Worker::new(leases).takes().len(), 3);
 }
 
 #[test]
 fn nothing_is_expired_at_first_sight_and_the_silent_are_later() {
     // One each is balance: nothing is stolen.
-    let mut view = View::new(of("b", 0..2));
+    let mut view = Worker::new(of("b", 0..2));
     view.max_leases = 1;
     view.held.insert(shard(9));
     view.leases.push(claimed(9, &view.me, 1));
     assert!(view.takes().is_empty());
 
-    let dead = View::new(of("b", 0..3)).later(1);
+    let dead = Worker::new(of("b", 0..3)).later(1);
     assert_eq!(dead.takes().len(), 3, "all of a silent worker's leases");
 }
 
@@ -119,25 +124,54 @@ fn nothing_is_expired_at_first_sight_and_the_silent_are_later() {
 fn one_lease_is_stolen_from_the_most_loaded() {
     let mut leases = of("b", 0..6);
     leases.extend(of("c", 6..8));
-    let view = View::new(leases);
+    let view = Worker::new(leases);
     let takes = view.takes();
     assert_eq!(takes.len(), 1);
     assert!(takes[0].number().unwrap() < 6, "one of b's");
+}
+
+/// The parents of a merge are 0, which no worker reads, and one that has ended here.
+#[test]
+fn a_full_worker_reads_what_the_shard_waits_for_that_it_holds() {
+    let mut child = claimed(2, &me("a", "1"), 1);
+    child.parents = shards([0, 1]);
+    let mut full = Worker::new(vec![free(0), child.clone()]);
+    full.max_leases = 1;
+    full.held.insert(shard(2));
+    assert_eq!(full.takes(), [], "another worker may take it");
+    let mut full = full.later(3);
+    assert_eq!(full.takes(), [shard(0)]);
+    // With a lease besides that can be read there is no place.
+    full.leases.push(claimed(3, &full.me, 1));
+    full.held.insert(shard(3));
+    assert_eq!(full.takes(), []);
+}
+
+#[test]
+fn what_can_be_read_is_taken_before_what_waits_for_it() {
+    let waiting = (1..9).map(|number| {
+        let mut lease = free(number);
+        lease.parents = shards([0]);
+        lease
+    });
+    let mut view = Worker::new([free(0)].into_iter().chain(waiting).collect());
+    view.max_leases = 1;
+    assert_eq!(view.takes(), [shard(0)]);
 }
 
 #[test]
 fn nothing_is_stolen_while_something_is_free() {
     let mut leases = of("b", 0..6);
     leases.push(free(6));
-    let view = View::new(leases);
-    assert_eq!(view.takes(), [&shard(6)]);
+    let view = Worker::new(leases);
+    assert_eq!(view.takes(), [shard(6)]);
 }
 
 #[test]
 fn a_worker_that_lacks_two_takes_one_from_a_worker_with_its_share() {
     let mut leases = of("b", 0..2);
     leases.extend(of("c", 2..4));
-    assert_eq!(View::new(leases).takes().len(), 1);
+    assert_eq!(Worker::new(leases).takes().len(), 1);
 }
 
 #[test]
@@ -147,7 +181,7 @@ fn nothing_moves_in_balance() {
         leases.extend(of("c", 10..10 + c));
         let me = me("a", "1");
         leases.extend((20..20 + mine).map(|number| claimed(number, &me, 3)));
-        let mut view = View::new(leases);
+        let mut view = Worker::new(leases);
         view.held = (20..20 + mine).map(shard).collect();
         assert!(view.takes().is_empty(), "{b} {c} {mine}");
     }
@@ -160,8 +194,8 @@ fn finished_shards_count_for_nothing() {
         lease.checkpoint = Checkpoint::ShardEnd;
     }
     leases.push(free(4));
-    let view = View::new(leases).later(5);
-    assert_eq!(view.takes(), [&shard(4)]);
+    let view = Worker::new(leases).later(5);
+    assert_eq!(view.takes(), [shard(4)]);
 }
 
 #[test]
@@ -171,7 +205,7 @@ fn the_cap_holds_for_what_is_free_overdue_and_stolen() {
         (of("b", 0..5), 5),
         (of("b", 0..5), 0),
     ] {
-        let mut view = View::new(leases).later(later);
+        let mut view = Worker::new(leases).later(later);
         view.max_leases = 1;
         assert_eq!(view.takes().len(), 1);
         view.held.insert(shard(9));
@@ -187,15 +221,15 @@ fn what_is_overdue_is_taken_beyond_the_share() {
         leases.extend((4..8).map(free));
         leases
     };
-    let at_share = |view: &mut View| {
+    let at_share = |view: &mut Worker| {
         view.leases
             .extend((10..18).map(|number| claimed(number, &me("a", "1"), 3)));
         view.held = (10..18).map(shard).collect();
     };
-    let mut view = View::new(leases());
+    let mut view = Worker::new(leases());
     at_share(&mut view);
     assert!(view.takes().is_empty(), "free, but for others to take");
-    let mut view = View::new(leases());
+    let mut view = Worker::new(leases());
     let mut now = Env::system().now();
     for round in 1..=16 {
         now += FAILOVER / 4;
@@ -215,7 +249,7 @@ fn nothing_is_overdue_from_a_gap_between_two_looks_alone() {
     let mut leases = of("b", 0..4);
     leases.extend(of("c", 4..8));
     leases.extend(of("a", 8..12));
-    let mut view = View::new(leases);
+    let mut view = Worker::new(leases);
     view.held = (8..12).map(shard).collect();
     let now = Env::system().now();
     for (passed, is_renewed) in [(3_600, false), (3_602, true), (7_200, false)] {
@@ -230,8 +264,8 @@ fn nothing_is_overdue_from_a_gap_between_two_looks_alone() {
 #[test]
 fn a_claim_whose_answer_was_lost_is_taken_at_once() {
     let leases = vec![claimed(0, &me("a", "1"), 3), claimed(1, &me("b", "1"), 3)];
-    let mut view = View::new(leases);
-    assert_eq!(view.takes(), [&shard(0)]);
+    let mut view = Worker::new(leases);
+    assert_eq!(view.takes(), [shard(0)]);
     view.held.insert(shard(0));
     assert!(view.takes().is_empty());
 }
@@ -243,8 +277,8 @@ fn a_predecessors_leases_are_taken_when_they_expire_and_nothing_is_stolen_meanwh
         leases.extend((4..8).map(|number| claimed(number, &me("a", "of the dead"), 3)));
         leases
     };
-    assert!(View::new(leases()).takes().is_empty());
-    let mut view = View::new(leases());
+    assert!(Worker::new(leases()).takes().is_empty());
+    let mut view = Worker::new(leases());
     for lease in &mut view.leases[0..4] {
         lease.counter += 1;
     }
@@ -255,9 +289,9 @@ fn a_predecessors_leases_are_taken_when_they_expire_and_nothing_is_stolen_meanwh
 
 #[test]
 fn what_is_to_be_avoided_is_not_taken() {
-    let mut view = View::new((0..3).map(free).collect());
+    let mut view = Worker::new((0..3).map(free).collect());
     view.avoid = [shard(0), shard(1)].into();
-    assert_eq!(view.takes(), [&shard(2)]);
+    assert_eq!(view.takes(), [shard(2)]);
 }
 
 #[test]
@@ -266,13 +300,13 @@ fn a_lease_in_the_middle_of_a_handover_is_not_stolen() {
     for lease in &mut leases {
         lease.checkpoint_owner = lease.owner.replace("c".parse().unwrap());
     }
-    assert!(View::new(leases).takes().is_empty());
+    assert!(Worker::new(leases).takes().is_empty());
 }
 
 /// A fleet over one table: each worker looks, decides and takes in its turn.
 struct Fleet {
     table: BTreeMap<ShardId, Lease>,
-    workers: Vec<View>,
+    workers: Vec<Worker>,
     now: Instant,
     random: Box<dyn FnMut(u64) -> u64>,
     moves: usize,
@@ -294,7 +328,7 @@ impl Fleet {
     }
 
     fn join(&mut self, number: usize) {
-        let mut view = View::new(Vec::new());
+        let mut view = Worker::new(Vec::new());
         view.me = me(&format!("w{number}"), &format!("{}", number + 1));
         self.workers.push(view);
     }
@@ -324,18 +358,9 @@ impl Fleet {
                 .map(|lease| lease.shard_id.clone())
                 .collect();
             view.look(self.now);
-            let situation = Situation {
-                me: &view.me,
-                leases: &view.leases,
-                seen: &view.seen,
-                held: &view.held,
-                avoid: &view.avoid,
-                failover: FAILOVER,
-                max_leases: view.max_leases,
-            };
-            for seen in decide_takes(&situation, &mut self.random) {
+            for Move::Take(seen) in moves(&view.view(), &mut self.random) {
                 let started_at = epoch(0);
-                let write = next(seen, &view.me, &Intent::Take { started_at });
+                let write = next(&seen, &view.me, &Intent::Take { started_at });
                 let row = self.table.get_mut(&seen.shard_id).unwrap();
                 let Write::Update {
                     counter, changes, ..
@@ -353,7 +378,7 @@ impl Fleet {
     }
 
     fn loads(&self) -> Vec<usize> {
-        let load = |view: &View| {
+        let load = |view: &Worker| {
             let mine = |lease: &&Lease| lease.is_claimed_by(&view.me);
             self.table.values().filter(mine).count()
         };

@@ -6,7 +6,7 @@
 //! of each other, and then nothing moves any more.
 //!
 //! Leases of shards whose parents are not done may be taken like any other: their holder renews
-//! them and waits ([`may_start`](super::sync::may_start)). So a child has an owner at the moment its
+//! them and waits ([`may_start`](super::missing::may_start)). So a child has an owner at the moment its
 //! last parent ends. Leases of shards that are done count for nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,7 @@ const OVERDUE_AFTER: u32 = 3;
 
 /// What a worker decides from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Situation<'a> {
+pub(crate) struct View<'a> {
     pub(crate) me: &'a Me,
     /// All leases, from a look that is already in `seen`.
     pub(crate) leases: &'a [Lease],
@@ -33,49 +33,55 @@ pub(crate) struct Situation<'a> {
     /// What it is not to take now: a shard that its processor has just failed on, say.
     pub(crate) avoid: &'a BTreeSet<ShardId>,
     pub(crate) failover: Duration,
-    /// How many leases to hold at most.
+    /// How many leases to hold at most, besides those that wait for their parents.
     pub(crate) max_leases: usize,
 }
 
-/// The leases to take now, as last seen. `random_below(n)` draws from `0..n`.
-pub(crate) fn decide_takes<'a>(
-    situation: &Situation<'a>,
-    mut random_below: impl FnMut(u64) -> u64,
-) -> Vec<&'a Lease> {
-    let standing = Standing::of(situation);
-    // Mine by the table though I do not hold them: claims whose answer was lost.
-    let forgotten = situation
+/// What a worker is to do with a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Move {
+    /// Take it, given the row as last seen.
+    Take(Lease),
+}
+
+/// What to do now, in the coordination mode of the KCL 2.x. `random_below(n)` draws from `0..n`.
+pub(crate) fn moves(view: &View<'_>, random_below: impl FnMut(u64) -> u64) -> Vec<Move> {
+    let takes = takes(view, random_below);
+    takes.into_iter().cloned().map(Move::Take).collect()
+}
+
+fn takes<'a>(view: &View<'a>, mut random_below: impl FnMut(u64) -> u64) -> Vec<&'a Lease> {
+    let standing = Standing::of(view);
+    // This worker's by the table though it does not hold them: claims whose answer was lost.
+    let forgotten = view
         .open()
-        .filter(|lease| lease.is_claimed_by(situation.me) && situation.may_take(lease));
+        .filter(|lease| lease.is_claimed_by(view.me) && view.may_take(lease));
     let mut takes: Vec<&Lease> = forgotten.collect();
 
-    let mut free: Vec<&Lease> = situation
+    let mut free: Vec<&Lease> = view
         .open()
-        .filter(|lease| situation.is_free(lease) && situation.may_take(lease))
+        .filter(|lease| view.is_free(lease) && view.may_take(lease))
         .collect();
     if free.is_empty() {
         if takes.is_empty() {
-            takes.extend(decide_steal(situation, &standing, &mut random_below));
+            takes.extend(steal(view, &standing, &mut random_below));
         }
         return takes;
     }
     // All workers see the same list: without shuffling all would race for the same leases.
     shuffle(&mut free, &mut random_below);
-    free.sort_by_key(|lease| !situation.is_overdue(lease));
-    let overdue = free
-        .iter()
-        .filter(|lease| situation.is_overdue(lease))
-        .count();
-    let room = situation.max_leases.saturating_sub(standing.mine);
+    free.sort_by_key(|lease| (!view.is_overdue(lease), standing.waits(lease)));
+    let overdue = free.iter().filter(|lease| view.is_overdue(lease)).count();
+    let room = view.max_leases.saturating_sub(standing.active);
     let count = standing.need().max(overdue.min(room));
     takes.extend(free.into_iter().take(count));
     takes
 }
 
-/// One lease of the most loaded worker, if it has more than its share; or exactly its share, if I
-/// lack two: else three workers with 2, 2 and 0 leases would stay so.
-fn decide_steal<'a>(
-    situation: &Situation<'a>,
+/// One lease of the most loaded worker, if it has more than its share; or exactly its share, if this
+/// worker lacks two: else three workers with 2, 2 and 0 leases would stay so.
+fn steal<'a>(
+    view: &View<'a>,
     standing: &Standing<'a>,
     random_below: &mut impl FnMut(u64) -> u64,
 ) -> Option<&'a Lease> {
@@ -93,16 +99,16 @@ fn decide_steal<'a>(
         .filter_map(|(worker, count)| (*count == most).then_some(*worker))
         .collect();
     let victim = *pick(&most_loaded, random_below)?;
-    let candidates: Vec<&Lease> = situation
+    let candidates: Vec<&Lease> = view
         .open()
-        .filter(|lease| lease.actual_owner() == Some(victim) && situation.may_take(lease))
+        .filter(|lease| lease.actual_owner() == Some(victim) && view.may_take(lease))
         // In the middle of a handover; it ends or expires.
         .filter(|lease| lease.checkpoint_owner.is_none())
         .collect();
     pick(&candidates, random_below).copied()
 }
 
-impl<'a> Situation<'a> {
+impl<'a> View<'a> {
     fn open(&self) -> impl Iterator<Item = &'a Lease> {
         self.leases.iter().filter(|lease| !lease.is_ended())
     }
@@ -127,43 +133,61 @@ impl<'a> Situation<'a> {
 /// Who has how much.
 #[derive(Debug)]
 struct Standing<'a> {
-    /// What I have. Leases of a dead predecessor of my name count until they expire: soon they are
-    /// free, and to steal from others meanwhile would only make two moves of one.
+    /// The leases of this worker. Those of a dead predecessor of its name count until they expire:
+    /// soon they are free, and to steal from others meanwhile would only make two moves of one.
     mine: usize,
+    /// Those of them whose shards can be read. The others wait for their parents, and must not keep
+    /// the places in which those are read: of two parents of a merge one may have ended here while
+    /// no worker reads the other.
+    active: usize,
     others: BTreeMap<&'a WorkerId, usize>,
     /// The share of each worker.
     target: usize,
+    /// The shards that are not at their end.
+    open: BTreeSet<&'a ShardId>,
 }
 
 impl<'a> Standing<'a> {
-    fn of(situation: &Situation<'a>) -> Self {
-        let (mut mine, mut total) = (0, 0);
-        let mut others: BTreeMap<&WorkerId, usize> = BTreeMap::new();
-        for lease in situation.open() {
-            total += 1;
-            if situation.is_mine(lease) {
-                mine += 1;
-            } else if !situation.is_free(lease) {
-                match lease.actual_owner() {
-                    Some(owner) if *owner != situation.me.worker_id => {
-                        *others.entry(owner).or_default() += 1;
-                    }
-                    _ => mine += 1,
+    fn of(view: &View<'a>) -> Self {
+        let mut standing = Self {
+            mine: 0,
+            active: 0,
+            others: BTreeMap::new(),
+            target: 0,
+            open: view.open().map(|lease| &lease.shard_id).collect(),
+        };
+        for lease in view.open() {
+            match lease.actual_owner() {
+                _ if view.is_mine(lease) => standing.count_mine(lease),
+                _ if view.is_free(lease) => {}
+                Some(owner) if *owner != view.me.worker_id => {
+                    *standing.others.entry(owner).or_default() += 1;
                 }
+                _ => standing.count_mine(lease),
             }
         }
-        // A worker without a lease cannot be seen, so idle workers do not count, but I do.
-        let workers = others.len() + 1;
+        // A worker without a lease cannot be seen, so idle workers do not count, but this one does.
+        let (workers, total) = (standing.others.len() + 1, standing.open.len());
         let share = if workers >= total {
             1
         } else {
             total.div_ceil(workers)
         };
-        Self {
-            mine,
-            others,
-            target: share.min(situation.max_leases),
-        }
+        standing.target = share.min(view.max_leases);
+        standing
+    }
+
+    fn count_mine(&mut self, lease: &Lease) {
+        self.mine += 1;
+        self.active += usize::from(!self.waits(lease));
+    }
+
+    /// Whether a parent of the shard is not at its end.
+    fn waits(&self, lease: &Lease) -> bool {
+        lease
+            .parents
+            .iter()
+            .any(|parent| self.open.contains(parent))
     }
 
     fn need(&self) -> usize {

@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use shardwise_client::ShardFilter;
+use shardwise_client::{ChildShard, ShardFilter};
 use shardwise_types::{HashKey, Shard, ShardId};
 
 use super::lease::{Checkpoint, Lease};
@@ -63,11 +63,10 @@ pub(crate) fn missing_leases(
     table: &Scan,
     start: Start,
 ) -> Result<Vec<Lease>, SyncError> {
-    let lease = |(shard, checkpoint)| lease_of(shard, checkpoint, start);
-    let mut missing: Vec<(&Shard, Checkpoint)> = if is_empty(table) {
+    let lease = |(shard, start)| lease_of(shard, start);
+    let mut missing: Vec<(&Shard, Start)> = if is_empty(table) {
         check_cover(shards)?;
-        let initial = |shard| (shard, start.checkpoint());
-        shards.iter().map(initial).collect()
+        shards.iter().map(|shard| (shard, start)).collect()
     } else {
         // What is created may be what something else waits for.
         let (mut table, mut missing) = (table.clone(), Vec::new());
@@ -80,9 +79,68 @@ pub(crate) fn missing_leases(
             missing.extend(more);
         }
     };
-    // Parents come before their children, so no child has a row while a parent still lacks its own.
-    missing.sort_by_key(|(shard, _)| (&shard.starting_sequence_number, &shard.shard_id));
+    sort_by_age(&mut missing);
     Ok(missing.into_iter().map(lease).collect())
+}
+
+/// The leases that must be there before the children of a shard that ends here get theirs: those of
+/// their other parents, as far as they have none, and of what is to be read before these, in the order
+/// in which the shards began. `ended` is the row of the ending shard as it was claimed; `shards` are all
+/// that the stream lists.
+///
+/// Without them a child would start although no worker has read that parent, or ever would. They begin
+/// where nothing is left out: a descendant of leased shards at its beginning, since all that is in it
+/// came after the application began. Another shard, and what it descends from, begins at the
+/// application's start. For `LATEST` that is the time that stands in the row of the ending shard, since
+/// both were open then. It is never "now", when the parent is closed already; and if the time stands
+/// there no more, since the shard has a checkpoint, it is the beginning.
+pub(crate) fn missing_parents(
+    children: &[ChildShard],
+    ended: &Lease,
+    shards: &[Shard],
+    table: &Scan,
+    start: Start,
+) -> Vec<Lease> {
+    let mut family = Family::new(shards, table);
+    family.note_begin(ended);
+    let parents = || children.iter().flat_map(|child| &child.parent_shards);
+    let mut missing: Vec<(&Shard, Start)> = Vec::new();
+    let mut met = BTreeSet::new();
+    let mut wanted: Vec<(&ShardId, Option<Start>)> = parents().map(|id| (id, None)).collect();
+    while let Some((shard_id, below)) = wanted.pop() {
+        if family.leased.contains_key(shard_id) || !met.insert(shard_id) {
+            continue;
+        }
+        let Some(shard) = family.shards.get(shard_id).copied() else {
+            continue;
+        };
+        let is_descendant = family.descendants.contains(shard_id);
+        let start = match (start, below) {
+            (Start::Latest { .. }, _) if is_descendant => Start::TrimHorizon,
+            (Start::Latest { .. }, Some(below)) => below,
+            (Start::Latest { .. }, None) => family
+                .began_beside(shard)
+                .map_or(Start::TrimHorizon, |started_at| Start::Latest {
+                    started_at,
+                }),
+            (start, _) => start,
+        };
+        missing.push((shard, start));
+        let below = (!is_descendant).then_some(start);
+        wanted.extend(shard.parents().map(|id| (id, below)));
+    }
+    sort_by_age(&mut missing);
+    // A listing may lack a shard for a while. Whoever reads it finds out whether it is gone.
+    let is_unlisted =
+        |id: &&ShardId| !family.leased.contains_key(*id) && !family.shards.contains_key(*id);
+    let unlisted: BTreeSet<&ShardId> = parents().filter(is_unlisted).collect();
+    let unlisted = unlisted
+        .into_iter()
+        .map(|id| Lease::new(id.clone(), Checkpoint::TrimHorizon));
+    let listed = missing
+        .into_iter()
+        .map(|(shard, start)| lease_of(shard, start));
+    unlisted.chain(listed).collect()
 }
 
 /// Whether a shard may start, given the leases of its parents as far as they have one. A parent
@@ -129,6 +187,8 @@ fn check_cover(shards: &[Shard]) -> Result<(), SyncError> {
 struct Family<'a> {
     shards: BTreeMap<&'a ShardId, &'a Shard>,
     leased: BTreeMap<ShardId, Leased>,
+    /// When a `LATEST` began, of the leases that say so.
+    began: BTreeMap<ShardId, SystemTime>,
     descendants: BTreeSet<&'a ShardId>,
 }
 
@@ -162,14 +222,36 @@ impl<'a> Family<'a> {
             .iter()
             .map(|shard| (&shard.shard_id, shard))
             .collect();
-        Self {
+        let mut family = Self {
             shards,
             leased,
+            began: BTreeMap::new(),
             descendants,
+        };
+        for lease in &table.leases {
+            family.note_begin(lease);
+        }
+        family
+    }
+
+    fn note_begin(&mut self, lease: &Lease) {
+        if let (Checkpoint::Latest, Some(time)) = (&lease.checkpoint, lease.started_at) {
+            self.began.insert(lease.shard_id.clone(), time);
         }
     }
 
-    fn missing(&self, start: Start) -> Vec<(&'a Shard, Checkpoint)> {
+    /// When a `LATEST` began in a shard that was merged with this one: they were open at the same time.
+    fn began_beside(&self, shard: &Shard) -> Option<SystemTime> {
+        let id = &shard.shard_id;
+        self.shards
+            .values()
+            .filter(|child| child.parents().any(|parent| parent == id))
+            .flat_map(|child| child.parents())
+            .filter_map(|parent| self.began.get(parent).copied())
+            .min()
+    }
+
+    fn missing(&self, start: Start) -> Vec<(&'a Shard, Start)> {
         let mut missing = Vec::new();
         let mut met = BTreeSet::new();
         let open = self.shards.values().filter(|shard| shard.is_open());
@@ -198,13 +280,16 @@ impl<'a> Family<'a> {
             // whose other parent has none. If that one is forgotten, it will never have one.
             let waits = unread || (unfinished && !forgotten);
             if !waits {
-                let checkpoint = match start {
+                let start = match start {
                     // Between the application's last record and the first of a descendant nothing
                     // may be left out.
-                    Start::Latest { .. } if is_descendant => Checkpoint::TrimHorizon,
-                    start => start.checkpoint(),
+                    Start::Latest { .. } if is_descendant => Start::TrimHorizon,
+                    Start::Latest { started_at } => Start::Latest {
+                        started_at: self.began_beside(shard).unwrap_or(started_at),
+                    },
+                    start => start,
                 };
-                missing.push((shard, checkpoint));
+                missing.push((shard, start));
             }
         }
         missing
@@ -233,11 +318,16 @@ fn descendants<'a>(
     found
 }
 
-fn lease_of(shard: &Shard, checkpoint: Checkpoint, start: Start) -> Lease {
-    let mut lease = Lease::new(shard.shard_id.clone(), checkpoint);
+/// Parents before their children: so no child has a row while a parent still lacks its own.
+fn sort_by_age(missing: &mut [(&Shard, Start)]) {
+    missing.sort_by_key(|(shard, _)| (&shard.starting_sequence_number, &shard.shard_id));
+}
+
+fn lease_of(shard: &Shard, start: Start) -> Lease {
+    let mut lease = Lease::new(shard.shard_id.clone(), start.checkpoint());
     lease.parents = shard.parents().cloned().collect();
     lease.hash_key_range = Some(shard.hash_key_range);
-    if let (Start::Latest { started_at }, Checkpoint::Latest) = (start, &lease.checkpoint) {
+    if let Start::Latest { started_at } = start {
         lease.started_at = Some(started_at);
     }
     lease

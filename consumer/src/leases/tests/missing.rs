@@ -9,11 +9,13 @@ use shardwise_client::ShardFilter;
 use shardwise_types::{HashKey, HashKeyRange, SequenceNumber, Shard, ShardId};
 
 use crate::leases::lease::{Checkpoint, Lease};
+use crate::leases::missing::{
+    Start, SyncError, listing, may_start, missing_leases, missing_parents,
+};
 use crate::leases::row;
 use crate::leases::store::Scan;
-use crate::leases::sync::{Start, SyncError, listing, may_start, missing_leases};
 
-use super::support::{epoch, free, shard};
+use super::support::{at, child, epoch, free, shard};
 
 const LATEST: Start = Start::Latest {
     started_at: SystemTime::UNIX_EPOCH,
@@ -196,7 +198,6 @@ fn a_child_of_a_parent_that_nobody_knows_any_more_is_created() {
     );
 }
 
-/// Else the one that ends the other parent would wait for a lease that nobody can make.
 #[test]
 fn a_merged_child_of_a_forgotten_shard_is_created_though_the_other_parent_is_read() {
     let shards = [make(1, &[], false), make(2, &[0, 1], true)];
@@ -217,6 +218,126 @@ fn a_merged_child_of_a_forgotten_shard_is_created_though_the_other_parent_is_rea
         missing(&shards, &table, Start::TrimHorizon),
         [(0, Checkpoint::TrimHorizon)]
     );
+}
+
+/// ```text
+///   5     split by another worker, which still reads it
+///  / \
+/// 7   6   the other parent: 6, or 8 after another split
+/// ```
+/// and shard 1, which ends here. Their child is shard 9.
+fn parents_of_a_merge(
+    shards: &[Shard],
+    ended: &Lease,
+    table: &Scan,
+    start: Start,
+) -> Vec<(u32, Checkpoint, Option<SystemTime>)> {
+    let other = shards.last().unwrap().parents().find(|id| **id != shard(1));
+    let other = other.unwrap().number().unwrap();
+    missing_parents(&[child(9, &[1, other])], ended, shards, table, start)
+        .into_iter()
+        .map(|lease| {
+            let number = lease.shard_id.number().unwrap();
+            (number, lease.checkpoint, lease.started_at)
+        })
+        .collect()
+}
+
+#[test]
+fn a_co_parent_below_leased_shards_begins_at_its_beginning() {
+    let shards = [
+        make(1, &[], false),
+        make(5, &[], false),
+        make(6, &[5], false),
+        make(7, &[5], true),
+        make(8, &[6], false),
+        make(9, &[1, 8], true),
+    ];
+    let beginning = |number| (number, Checkpoint::TrimHorizon, None);
+    let mut ended = Lease::new(shard(1), Checkpoint::Latest);
+    ended.started_at = Some(epoch(50));
+    let table = table([ended.clone(), free(5)]);
+    for start in [LATEST, Start::TrimHorizon] {
+        let found = parents_of_a_merge(&shards, &ended, &table, start);
+        assert_eq!(found, [beginning(6), beginning(8)], "and what it waits for");
+    }
+    let leases = missing_parents(&[child(9, &[1, 8])], &ended, &shards, &table, LATEST);
+    assert_eq!(leases[0].parents, [shard(5)].into(), "it waits for shard 5");
+    assert_eq!(leases[0].hash_key_range, Some(HashKeyRange::FULL));
+    assert_eq!((leases[0].owner.as_ref(), leases[0].counter), (None, 0));
+}
+
+#[test]
+fn a_co_parent_of_its_own_begins_when_the_ending_one_did() {
+    let shards = [
+        make(1, &[], false),
+        make(6, &[], false),
+        make(9, &[1, 6], true),
+    ];
+    let mut ended = Lease::new(shard(1), Checkpoint::Latest);
+    ended.started_at = Some(epoch(50));
+    let mut now = ended.clone();
+    now.checkpoint = at(7);
+    now.started_at = None;
+    let table = table([now.clone()]);
+    let found = |ended, start| parents_of_a_merge(&shards, ended, &table, start);
+    let since = (6, Checkpoint::Latest, Some(epoch(50)));
+    assert_eq!(found(&ended, LATEST), [since]);
+    // The time is forgotten: rather records from before the start than none.
+    for start in [LATEST, Start::TrimHorizon] {
+        assert_eq!(found(&now, start), [(6, Checkpoint::TrimHorizon, None)]);
+    }
+    let at_timestamp = (6, Checkpoint::AtTimestamp, None);
+    assert_eq!(found(&now, AT_TIMESTAMP), [at_timestamp]);
+}
+
+#[test]
+fn what_a_co_parent_descends_from_begins_with_it() {
+    let shards = [
+        make(1, &[], false),
+        make(5, &[], false),
+        make(6, &[5], false),
+        make(9, &[1, 6], true),
+    ];
+    let mut ended = Lease::new(shard(1), Checkpoint::Latest);
+    ended.started_at = Some(epoch(50));
+    let found = parents_of_a_merge(&shards, &ended, &table([ended.clone()]), LATEST);
+    let since = |number| (number, Checkpoint::Latest, Some(epoch(50)));
+    assert_eq!(found, [since(5), since(6)]);
+}
+
+#[test]
+fn a_co_parent_that_is_not_listed_gets_a_lease_all_the_same() {
+    let shards = [make(1, &[], false), make(9, &[1, 6], true)];
+    let table = table([free(1)]);
+    for start in [LATEST, Start::TrimHorizon, AT_TIMESTAMP] {
+        let found = parents_of_a_merge(&shards, &free(1), &table, start);
+        assert_eq!(found, [(6, Checkpoint::TrimHorizon, None)]);
+    }
+}
+
+#[test]
+fn a_co_parent_that_has_a_lease_needs_none() {
+    let shards = [
+        make(1, &[], false),
+        make(6, &[], false),
+        make(9, &[1, 6], true),
+    ];
+    let table = table([free(1), free(6)]);
+    let found = parents_of_a_merge(&shards, &free(1), &table, LATEST);
+    assert_eq!(found, []);
+}
+
+/// The documented rule for a shard that was overlooked, but for the time that is known.
+#[test]
+fn an_overlooked_co_parent_begins_when_its_neighbour_did() {
+    let shards = documented_tree();
+    let mut table = with(&Checkpoint::Latest, &[4, 5, 7]);
+    table.leases[2].started_at = Some(epoch(50));
+    let leases = missing_leases(&shards, &table, LATEST).unwrap();
+    assert_eq!(leases.len(), 1);
+    assert_eq!(leases[0].shard_id, shard(6));
+    assert_eq!(leases[0].started_at, Some(epoch(50)));
 }
 
 #[test]
