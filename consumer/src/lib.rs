@@ -115,7 +115,7 @@ pub use crate::config::{
 pub use crate::error::{
     BoxError, CheckpointError, CheckpointErrorKind, WorkerError, WorkerErrorKind,
 };
-pub use crate::leases::{LeaseEnd, MemoryLeaseStore};
+pub use crate::leases::{LeaseEnd, LeaseKey, MemoryLeaseStore, StreamKey};
 pub use crate::position::Position;
 pub use crate::processor::{RecordProcessor, ShardInfo};
 pub use crate::record::{Batch, ConsumedRecord, RecordForm};

@@ -9,9 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
 
-use shardwise_types::ShardId;
-
-use crate::leases::Lease;
+use crate::leases::{Lease, LeaseKey};
 
 /// The time between two rounds of reads: a child is to start within a second of its last parent's
 /// end, so a round and its answer take less.
@@ -26,26 +24,22 @@ pub(crate) const READS_AT_ONCE: usize = 16;
 #[derive(Debug, Default)]
 pub(crate) struct ParentGate {
     /// For each shard that waits its parents that are not known to be done.
-    waiting: BTreeMap<ShardId, BTreeSet<ShardId>>,
+    waiting: BTreeMap<LeaseKey, BTreeSet<LeaseKey>>,
     /// The same the other way round: for each such parent the shards that wait for it.
-    awaited: BTreeMap<ShardId, BTreeSet<ShardId>>,
+    awaited: BTreeMap<LeaseKey, BTreeSet<LeaseKey>>,
     /// ParentGate to ask about as soon as there is room: nothing is known of them.
-    urgent: BTreeSet<ShardId>,
+    urgent: BTreeSet<LeaseKey>,
     /// ParentGate that are being asked about.
-    asking: BTreeSet<ShardId>,
+    asking: BTreeSet<LeaseKey>,
     /// Where the last round ended.
-    last: Option<ShardId>,
+    last: Option<LeaseKey>,
 }
 
 impl ParentGate {
     /// A shard waits from now on.
-    pub(crate) fn wait<'a>(
-        &mut self,
-        child: &ShardId,
-        parents: impl IntoIterator<Item = &'a ShardId>,
-    ) {
+    pub(crate) fn wait(&mut self, child: &LeaseKey, parents: impl IntoIterator<Item = LeaseKey>) {
         self.forget(child);
-        let parents: BTreeSet<_> = parents.into_iter().cloned().collect();
+        let parents: BTreeSet<_> = parents.into_iter().collect();
         for parent in &parents {
             let children = self.awaited.entry(parent.clone()).or_default();
             children.insert(child.clone());
@@ -55,7 +49,7 @@ impl ParentGate {
     }
 
     /// A shard waits no more.
-    pub(crate) fn forget(&mut self, child: &ShardId) {
+    pub(crate) fn forget(&mut self, child: &LeaseKey) {
         for parent in self.waiting.remove(child).into_iter().flatten() {
             if let Some(children) = self.awaited.get_mut(&parent) {
                 children.remove(child);
@@ -78,14 +72,14 @@ impl ParentGate {
         &mut self,
         leases: &[Lease],
         unreadable: impl IntoIterator<Item = &'a str>,
-    ) -> Vec<ShardId> {
+    ) -> Vec<LeaseKey> {
         if self.awaited.is_empty() {
             return Vec::new();
         }
         let unreadable: BTreeSet<_> = unreadable.into_iter().collect();
         let rows: BTreeMap<_, _> = leases
             .iter()
-            .map(|lease| (&lease.shard_id, lease.is_ended()))
+            .map(|lease| (&lease.key, lease.is_ended()))
             .collect();
         let mut ended = Vec::new();
         for parent in self.awaited.keys() {
@@ -93,7 +87,7 @@ impl ParentGate {
                 Some(true) => ended.push(parent.clone()),
                 Some(false) => {}
                 // The row may be younger than the look.
-                None if !unreadable.contains(parent.as_str()) => {
+                None if !unreadable.contains(parent.to_string().as_str()) => {
                     self.urgent.insert(parent.clone());
                 }
                 None => {}
@@ -103,7 +97,7 @@ impl ParentGate {
     }
 
     /// A parent is done. Gives the shards that may start.
-    pub(crate) fn done(&mut self, parent: &ShardId) -> Vec<ShardId> {
+    pub(crate) fn done(&mut self, parent: &LeaseKey) -> Vec<LeaseKey> {
         self.urgent.remove(parent);
         let mut ready = Vec::new();
         for child in self.awaited.remove(parent).into_iter().flatten() {
@@ -119,7 +113,7 @@ impl ParentGate {
     }
 
     /// There was an answer about this parent, or none.
-    pub(crate) fn answered(&mut self, parent: &ShardId) {
+    pub(crate) fn answered(&mut self, parent: &LeaseKey) {
         self.asking.remove(parent);
     }
 
@@ -131,8 +125,8 @@ impl ParentGate {
             Some(last) => ((Bound::Excluded(last), Bound::Unbounded), Some(..=last)),
             None => ((Bound::Unbounded, Bound::Unbounded), None),
         };
-        let behind = self.awaited.range::<ShardId, _>(behind);
-        let before = before.map(|before| self.awaited.range::<ShardId, _>(before));
+        let behind = self.awaited.range::<LeaseKey, _>(behind);
+        let before = before.map(|before| self.awaited.range::<LeaseKey, _>(before));
         let turns: Vec<_> = behind
             .chain(before.into_iter().flatten())
             .map(|(parent, _)| parent.clone())
@@ -143,7 +137,7 @@ impl ParentGate {
     }
 
     /// The parents to ask about now, each by one read. To be called after anything else here.
-    pub(crate) fn ask_now(&mut self) -> Vec<ShardId> {
+    pub(crate) fn ask_now(&mut self) -> Vec<LeaseKey> {
         let room = READS_AT_ONCE.saturating_sub(self.asking.len());
         let now: Vec<_> = self
             .urgent
@@ -162,14 +156,16 @@ impl ParentGate {
 
 #[cfg(test)]
 mod tests {
+    use shardwise_types::ShardId;
+
     use super::*;
     use crate::leases::Checkpoint;
 
-    fn id(number: u32) -> ShardId {
-        ShardId::from_number(number)
+    fn id(number: u32) -> LeaseKey {
+        ShardId::from_number(number).into()
     }
 
-    fn ids(numbers: impl IntoIterator<Item = u32>) -> Vec<ShardId> {
+    fn ids(numbers: impl IntoIterator<Item = u32>) -> Vec<LeaseKey> {
         numbers.into_iter().map(id).collect()
     }
 
@@ -181,8 +177,8 @@ mod tests {
     fn split(parents: u32) -> ParentGate {
         let mut all = ParentGate::default();
         for parent in 0..parents {
-            all.wait(&id(1000 + 2 * parent), [&id(parent)]);
-            all.wait(&id(1001 + 2 * parent), [&id(parent)]);
+            all.wait(&id(1000 + 2 * parent), [id(parent)]);
+            all.wait(&id(1001 + 2 * parent), [id(parent)]);
         }
         all
     }
@@ -229,14 +225,14 @@ mod tests {
     #[test]
     fn a_look_decides_what_it_shows_and_only_a_parent_without_a_row_is_read() {
         let mut parents = split(3);
-        parents.wait(&id(2000), [&id(3), &id(4)]);
+        parents.wait(&id(2000), [id(3), id(4)]);
         parents.urgent.clear();
         let leases = [
             lease(0, Checkpoint::ShardEnd),
             lease(1, Checkpoint::TrimHorizon),
             lease(3, Checkpoint::ShardEnd),
         ];
-        let broken = id(4);
+        let broken = id(4).to_string();
         assert_eq!(parents.seen(&leases, [broken.as_str()]), ids([1000, 1001]));
         assert_eq!(parents.ask_now(), ids([2]), "no row");
         assert_eq!(parents.done(&id(2)), ids([1004, 1005]));

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shardwise_client::{ChildShard, Error, ErrorKind, Kinesis, ShardFilter};
-use shardwise_types::{Shard, ShardId};
+use shardwise_types::Shard;
 
 use crate::config::{Config, InitialPosition};
 use crate::leases::{
-    LeaseError, LeaseHandle, LeaseTable, Scan, Start, StoreError, SyncError, finished, listing,
-    missing_leases, missing_parents,
+    LeaseError, LeaseHandle, LeaseKey, LeaseTable, Scan, Start, StoreError, SyncError, finished,
+    listing, missing_leases, missing_parents,
 };
 use crate::stream_check::{is_gone, may_be_gone};
 
@@ -41,7 +41,7 @@ pub(crate) async fn sync_shards(
     table: &LeaseTable,
     config: &Config,
     scan: &Scan,
-    settled: &BTreeSet<ShardId>,
+    settled: &BTreeSet<LeaseKey>,
 ) -> Result<usize, ShardSyncError> {
     let start = start(table, config);
     let filter = listing(scan, start);
@@ -54,8 +54,8 @@ pub(crate) async fn sync_shards(
         .map_err(ShardSyncError::Create)?;
     if lists_all && created == 0 {
         for lease in finished(scan, &shards) {
-            let shard_id = &lease.shard_id;
-            if !settled.contains(shard_id) {
+            let shard_id = lease.shard_id();
+            if !settled.contains(&lease.key) {
                 continue;
             }
             match table.delete(lease).await {
@@ -82,7 +82,7 @@ pub(crate) async fn lease_parents(
     children: &[ChildShard],
 ) -> Result<(), ShardSyncError> {
     let (table, shard_id) = (lease.table(), lease.shard_id());
-    let lacks = table.lacks_parents(shard_id, children).await;
+    let lacks = table.lacks_parents(lease.key(), children).await;
     if !lacks.map_err(ShardSyncError::Read)? {
         return Ok(());
     }

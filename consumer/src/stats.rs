@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use shardwise_env::{Env, lock};
-use shardwise_types::ShardId;
 
-use crate::leases::LeaseEnd;
+use crate::leases::{LeaseEnd, LeaseKey};
 use crate::shard::state::ShardState;
 
 /// Lease events that are kept: enough to see a rebalance of a large worker, little to copy.
@@ -57,8 +56,10 @@ pub struct WorkerStats {
     pub shards_ended: u64,
     /// Shards that were given up ([`LeaseEnd::GivenUp`]).
     pub shards_given_up: u64,
+    /// Leases of a table of many streams that the last look showed. They are left alone.
+    pub multi_stream_leases: u64,
     /// The shards that this worker holds now, and what it does with them.
-    pub shards: BTreeMap<ShardId, ShardState>,
+    pub shards: BTreeMap<LeaseKey, ShardState>,
     /// The last events of leases, oldest first.
     pub events: VecDeque<LeaseEvent>,
 }
@@ -70,7 +71,7 @@ pub struct LeaseEvent {
     /// When, by this host's wall clock.
     pub at: SystemTime,
     /// Which shard's lease.
-    pub shard_id: ShardId,
+    pub key: LeaseKey,
     /// What.
     pub kind: LeaseEventKind,
 }
@@ -105,30 +106,32 @@ impl StatsHandle {
         change(&mut self.lock());
     }
 
-    pub(crate) fn entered(&self, shard_id: &ShardId, state: ShardState) {
-        tracing::debug!(%shard_id, "shard: {state:?}");
-        self.lock().shards.insert(shard_id.clone(), state);
+    pub(crate) fn entered(&self, key: &LeaseKey, state: ShardState) {
+        tracing::debug!(shard_id = %key, "shard: {state:?}");
+        self.lock().shards.insert(key.clone(), state);
     }
 
     /// The shard is no longer held, for this reason.
-    pub(crate) fn left(&self, shard_id: &ShardId, end: LeaseEnd) {
-        self.lock().shards.remove(shard_id);
-        self.event(shard_id, LeaseEventKind::Ended(end));
+    pub(crate) fn left(&self, key: &LeaseKey, end: LeaseEnd) {
+        self.lock().shards.remove(key);
+        self.event(key, LeaseEventKind::Ended(end));
     }
 
-    pub(crate) fn event(&self, shard_id: &ShardId, kind: LeaseEventKind) {
+    pub(crate) fn event(&self, key: &LeaseKey, kind: LeaseEventKind) {
         let at = self.0.env.wall_now();
         match &kind {
             LeaseEventKind::Ended(end @ (LeaseEnd::GivenUp | LeaseEnd::Abandoned)) => {
-                tracing::warn!(%shard_id, "the lease is let go: {end}");
+                tracing::warn!(shard_id = %key, "the lease is let go: {end}");
             }
             LeaseEventKind::Ended(end) if end.is_lost() => {
-                tracing::info!(%shard_id, "the lease is lost: {end}");
+                tracing::info!(shard_id = %key, "the lease is lost: {end}");
             }
-            LeaseEventKind::Ended(end) => tracing::info!(%shard_id, "the lease is let go: {end}"),
-            LeaseEventKind::Taken => tracing::info!(%shard_id, "the lease is taken"),
+            LeaseEventKind::Ended(end) => {
+                tracing::info!(shard_id = %key, "the lease is let go: {end}")
+            }
+            LeaseEventKind::Taken => tracing::info!(shard_id = %key, "the lease is taken"),
             LeaseEventKind::Created => {
-                tracing::info!(%shard_id, "the lease is made: the shard's parent ended here");
+                tracing::info!(shard_id = %key, "the lease is made: the shard's parent ended here");
             }
         }
         let mut stats = self.lock();
@@ -142,8 +145,8 @@ impl StatsHandle {
         if stats.events.len() == EVENTS_KEPT {
             stats.events.pop_front();
         }
-        let shard_id = shard_id.clone();
-        stats.events.push_back(LeaseEvent { at, shard_id, kind });
+        let key = key.clone();
+        stats.events.push_back(LeaseEvent { at, key, kind });
     }
 
     fn lock(&self) -> MutexGuard<'_, WorkerStats> {

@@ -137,7 +137,8 @@ impl Crew {
         let held = |worker: &Running| -> Vec<ShardId> {
             let shards = worker.stats.snapshot().shards;
             let ids = open.iter().map(|shard| &shard.shard_id);
-            ids.filter(|id| shards.contains_key(id)).cloned().collect()
+            let is_held = |id: &&ShardId| shards.keys().any(|key| key.shard_id() == *id);
+            ids.filter(is_held).cloned().collect()
         };
         let index = (0..self.running.len())
             .max_by_key(|index| held(&self.running[*index]).len())

@@ -64,7 +64,7 @@ mod tests {
             let shard = shardwise_consumer::ShardId::from_number(number);
             stats
                 .shards
-                .insert(shard, shardwise_consumer::ShardState::Processing);
+                .insert(shard.into(), shardwise_consumer::ShardState::Processing);
             if number == 0 {
                 assert!(holdings(&stats).ends_with("the shard shardId-000000000000"));
             }

@@ -63,8 +63,11 @@ impl<P: RecordProcessor> Coordinator<P> {
         for row in &scan.unreadable {
             tracing::error!("a row of the lease table is left alone, with its shard: {row}");
         }
+        let multi_stream = scan.multi_stream;
+        self.stats
+            .count(|stats| stats.multi_stream_leases = multi_stream);
         for row in &scan.leases {
-            if let Some(shard) = self.members.shards.get(&row.shard_id) {
+            if let Some(shard) = self.members.shards.get(&row.key) {
                 shard.lease.seen(row);
             }
         }

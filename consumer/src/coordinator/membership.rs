@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shardwise_env::{Instant, TaskError};
-use shardwise_types::{ShardId, with_causes};
+use shardwise_types::with_causes;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
@@ -12,7 +12,7 @@ use super::{Coordinator, Done};
 use crate::config::COOL_DOWN;
 use crate::error::{WorkerError, WorkerErrorKind};
 use crate::leases::{
-    Claim, LeaseEnd, LeaseHandle, Move, Observations, Scan, StoreError, View, moves,
+    Claim, LeaseEnd, LeaseHandle, LeaseKey, Move, Observations, Scan, StoreError, View, moves,
 };
 use crate::parent_gate::ParentGate;
 use crate::processor::{RecordProcessor, ShardInfo};
@@ -29,11 +29,11 @@ pub(super) struct Running {
 
 /// What this worker holds, is about to hold, and leaves alone.
 pub(super) struct Members {
-    pub(super) shards: BTreeMap<ShardId, Running>,
+    pub(super) shards: BTreeMap<LeaseKey, Running>,
     /// Leases that are being taken, or let go again.
-    pub(super) in_flight: BTreeSet<ShardId>,
+    pub(super) in_flight: BTreeSet<LeaseKey>,
     /// Shards that were given up, and until when this worker leaves them to others.
-    pub(super) cooling: BTreeMap<ShardId, Instant>,
+    pub(super) cooling: BTreeMap<LeaseKey, Instant>,
     /// Which shards wait for their parents.
     pub(super) gate: ParentGate,
     /// When to ask about parents of which nothing new is known.
@@ -69,12 +69,11 @@ impl<P: RecordProcessor> Coordinator<P> {
         let arriving = scan.leases.iter().filter(|lease| {
             lease.is_claimed_by(me)
                 && lease
-                    .parents
-                    .iter()
-                    .any(|id| self.members.shards.contains_key(id))
+                    .parent_keys()
+                    .any(|key| self.members.shards.contains_key(&key))
         });
         let avoid: BTreeSet<_> = arriving
-            .map(|lease| &lease.shard_id)
+            .map(|lease| &lease.key)
             .chain(self.members.cooling.keys())
             .cloned()
             .collect();
@@ -89,10 +88,10 @@ impl<P: RecordProcessor> Coordinator<P> {
         };
         for Move::Take(lease) in moves(&view, |bound| self.env.random_below(bound)) {
             let table = self.table.clone();
-            self.members.in_flight.insert(lease.shard_id.clone());
+            self.members.in_flight.insert(lease.key.clone());
             self.job(async move {
                 let result = table.take(&lease).await;
-                Done::Took(lease.shard_id, Box::new(result))
+                Done::Took(lease.key, Box::new(result))
             });
         }
     }
@@ -100,8 +99,8 @@ impl<P: RecordProcessor> Coordinator<P> {
     /// Starts the task of a shard whose lease is held now.
     pub(super) fn start_shard(&mut self, claim: Claim, how: LeaseEventKind) {
         let row = claim.row.clone();
-        let shard_id = row.shard_id.clone();
-        if self.members.shards.contains_key(&shard_id) {
+        let key = row.key.clone();
+        if self.members.shards.contains_key(&key) {
             // Nothing leads here: a take is not begun for a shard that runs, and a child that is there
             // already is not claimed by its parents' ends. If it did, the shard has one task, not two.
             return;
@@ -112,23 +111,23 @@ impl<P: RecordProcessor> Coordinator<P> {
             self.let_go(lease);
             return;
         }
-        self.stats.event(&shard_id, how);
+        self.stats.event(&key, how);
         let info = ShardInfo {
             stream: self.config.stream.clone(),
-            shard_id: shard_id.clone(),
+            shard_id: key.shard_id().clone(),
             parents: row.parents.iter().cloned().collect(),
             hash_key_range: row.hash_key_range,
         };
         let command = if row.parents.is_empty() {
             ShardCommand::Process
         } else {
-            self.stats.entered(&shard_id, ShardState::WaitingForParents);
-            self.members.gate.wait(&shard_id, &row.parents);
+            self.stats.entered(&key, ShardState::WaitingForParents);
+            self.members.gate.wait(&key, row.parent_keys());
             ShardCommand::Wait
         };
         let (command, receiver) = watch::channel(command);
         // Of the highest level, so that a line of any level has it.
-        let span = tracing::error_span!("shard", %shard_id);
+        let span = tracing::error_span!("shard", shard_id = %key);
         let run = ShardRun {
             env: self.env.clone(),
             kinesis: self.kinesis.clone(),
@@ -141,11 +140,9 @@ impl<P: RecordProcessor> Coordinator<P> {
             command: receiver,
         };
         let task = self.env.spawn(run.run().instrument(span));
-        let id = shard_id.clone();
+        let id = key.clone();
         self.job(async move { Done::Shard(id, task.await) });
-        self.members
-            .shards
-            .insert(shard_id, Running { lease, command });
+        self.members.shards.insert(key, Running { lease, command });
         self.ask_about_parents();
     }
 
@@ -160,7 +157,7 @@ impl<P: RecordProcessor> Coordinator<P> {
         }
     }
 
-    pub(super) fn on_parent(&mut self, parent: &ShardId, result: Result<bool, StoreError>) {
+    pub(super) fn on_parent(&mut self, parent: &LeaseKey, result: Result<bool, StoreError>) {
         self.members.gate.answered(parent);
         match result {
             Ok(true) => {
@@ -177,7 +174,7 @@ impl<P: RecordProcessor> Coordinator<P> {
     }
 
     /// Lets shards begin whose parents are all done.
-    pub(super) fn go(&self, shards: &[ShardId]) {
+    pub(super) fn go(&self, shards: &[LeaseKey]) {
         for shard in shards.iter().filter_map(|id| self.members.shards.get(id)) {
             shard.command.send_if_modified(|command| {
                 let waits = *command == ShardCommand::Wait;
@@ -191,48 +188,48 @@ impl<P: RecordProcessor> Coordinator<P> {
 
     pub(super) fn on_shard_over(
         &mut self,
-        shard_id: &ShardId,
+        key: &LeaseKey,
         result: Result<LeaseEnd, TaskError>,
     ) -> Result<(), WorkerError> {
-        if self.members.shards.remove(shard_id).is_none() {
+        if self.members.shards.remove(key).is_none() {
             return Ok(());
         }
-        self.members.gate.forget(shard_id);
+        self.members.gate.forget(key);
         match result {
             Ok(LeaseEnd::ShardEnded) => {
-                let ready = self.members.gate.done(shard_id);
+                let ready = self.members.gate.done(key);
                 self.go(&ready);
             }
-            Ok(LeaseEnd::GivenUp) => self.cool_down(shard_id),
+            Ok(LeaseEnd::GivenUp) => self.cool_down(key),
             Ok(LeaseEnd::StreamDeleted) => return Err(self.stream_deleted()),
             Ok(LeaseEnd::TakenByNamesake(worker_id)) => {
                 return Err(WorkerError::new(
                     WorkerErrorKind::DuplicateWorkerId,
-                    format!("another process with the worker id {worker_id} took {shard_id}"),
+                    format!("another process with the worker id {worker_id} took {key}"),
                 ));
             }
             Ok(_) => {}
             Err(error) => {
                 // Not the processor: its panics end in its own task. The lease expires by itself.
-                tracing::error!(%shard_id, "the task of the shard ended, the shard is given up: {error}");
-                self.stats.left(shard_id, LeaseEnd::GivenUp);
-                self.cool_down(shard_id);
+                tracing::error!(shard_id = %key, "the task of the shard ended, the shard is given up: {error}");
+                self.stats.left(key, LeaseEnd::GivenUp);
+                self.cool_down(key);
             }
         }
         Ok(())
     }
 
-    fn cool_down(&mut self, shard_id: &ShardId) {
+    fn cool_down(&mut self, key: &LeaseKey) {
         let until = self.env.now() + COOL_DOWN;
-        self.members.cooling.insert(shard_id.clone(), until);
+        self.members.cooling.insert(key.clone(), until);
     }
 
     /// Releases a lease that came when it was not wanted any more.
     fn let_go(&mut self, lease: LeaseHandle) {
-        self.members.in_flight.insert(lease.shard_id().clone());
+        self.members.in_flight.insert(lease.key().clone());
         self.job(async move {
             lease.release().await;
-            Done::LetGo(lease.shard_id().clone())
+            Done::LetGo(lease.key().clone())
         });
     }
 }

@@ -16,7 +16,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use shardwise_client::Kinesis;
 use shardwise_env::{Env, TaskError};
-use shardwise_types::{ShardId, with_causes};
+use shardwise_types::with_causes;
 use tokio::sync::mpsc;
 
 use self::looks::Looks;
@@ -25,7 +25,8 @@ use self::upkeep::Upkeep;
 use crate::config::Config;
 use crate::error::WorkerError;
 use crate::leases::{
-    Claim, LeaseEnd, LeaseError, LeaseReport, LeaseTable, LookError, Observations, Scan, StoreError,
+    Claim, LeaseEnd, LeaseError, LeaseKey, LeaseReport, LeaseTable, LookError, Observations, Scan,
+    StoreError,
 };
 use crate::parent_gate::BETWEEN_ROUNDS;
 use crate::processor::RecordProcessor;
@@ -42,12 +43,12 @@ const REPORTS_WAITING: usize = 64;
 enum Done {
     Looked(Observations, Result<Scan, LookError>),
     Synced(Result<usize, ShardSyncError>),
-    Took(ShardId, Box<Result<Claim, LeaseError>>),
+    Took(LeaseKey, Box<Result<Claim, LeaseError>>),
     /// Whether a parent is done.
-    Parent(ShardId, Result<bool, StoreError>),
+    Parent(LeaseKey, Result<bool, StoreError>),
     /// A lease that came too late is released.
-    LetGo(ShardId),
-    Shard(ShardId, Result<LeaseEnd, TaskError>),
+    LetGo(LeaseKey),
+    Shard(LeaseKey, Result<LeaseEnd, TaskError>),
 }
 
 type Job = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -130,7 +131,7 @@ impl<P: RecordProcessor> Coordinator<P> {
 
     /// Stops every shard and releases its lease. Returns the shards that were still busy when the
     /// grace ended.
-    pub(crate) async fn stop(mut self) -> Vec<ShardId> {
+    pub(crate) async fn stop(mut self) -> Vec<LeaseKey> {
         self.is_stopping = true;
         let grace = self.config.options.shutdown_grace;
         tracing::info!(shards = self.members.shards.len(), "the worker stops");
@@ -156,8 +157,8 @@ impl<P: RecordProcessor> Coordinator<P> {
         let busy: Vec<_> = std::mem::take(&mut self.members.shards)
             .into_keys()
             .collect();
-        for shard_id in &busy {
-            self.stats.left(shard_id, LeaseEnd::Abandoned);
+        for key in &busy {
+            self.stats.left(key, LeaseEnd::Abandoned);
         }
         busy
     }
@@ -188,17 +189,17 @@ impl<P: RecordProcessor> Coordinator<P> {
                 outcome
             }
             Done::Synced(result) => self.on_synced(result),
-            Done::Took(shard_id, result) => {
-                self.members.in_flight.remove(&shard_id);
+            Done::Took(key, result) => {
+                self.members.in_flight.remove(&key);
                 match *result {
                     Ok(claim) => self.start_shard(claim, LeaseEventKind::Taken),
                     Err(LeaseError::Lost(end)) => {
-                        tracing::debug!(%shard_id, "another worker was faster to take the lease: {end}");
+                        tracing::debug!(shard_id = %key, "another worker was faster to take the lease: {end}");
                     }
                     Err(error) => {
                         self.stats.count(|stats| stats.lease_write_failures += 1);
                         let cause = with_causes(&error);
-                        tracing::warn!(%shard_id, "could not take the lease: {cause}");
+                        tracing::warn!(shard_id = %key, "could not take the lease: {cause}");
                     }
                 }
                 Ok(())
@@ -207,11 +208,11 @@ impl<P: RecordProcessor> Coordinator<P> {
                 self.on_parent(&parent, result);
                 Ok(())
             }
-            Done::LetGo(shard_id) => {
-                self.members.in_flight.remove(&shard_id);
+            Done::LetGo(key) => {
+                self.members.in_flight.remove(&key);
                 Ok(())
             }
-            Done::Shard(shard_id, result) => self.on_shard_over(&shard_id, result),
+            Done::Shard(key, result) => self.on_shard_over(&key, result),
         }
     }
 

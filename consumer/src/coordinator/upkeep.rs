@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shardwise_env::Instant;
-use shardwise_types::{ShardId, with_causes};
+use shardwise_types::with_causes;
 
 use super::{Coordinator, Done};
 use crate::error::{WorkerError, WorkerErrorKind};
-use crate::leases::{Observations, Scan};
+use crate::leases::{LeaseKey, Observations, Scan};
 use crate::processor::RecordProcessor;
 use crate::shard_sync::{KEEP_FINISHED, ShardSyncError, sync_shards};
 
@@ -41,11 +41,11 @@ impl Upkeep {
 impl<P: RecordProcessor> Coordinator<P> {
     pub(super) fn sync(&mut self, seen: &Observations, scan: Scan) {
         self.upkeep.is_syncing = true;
-        let settled: BTreeSet<ShardId> = scan
+        let settled: BTreeSet<LeaseKey> = scan
             .leases
             .iter()
-            .map(|lease| &lease.shard_id)
-            .filter(|shard_id| seen.unchanged_for(shard_id) >= KEEP_FINISHED)
+            .map(|lease| &lease.key)
+            .filter(|key| seen.unchanged_for(key) >= KEEP_FINISHED)
             .cloned()
             .collect();
         let (kinesis, table) = (self.kinesis.clone(), self.table.clone());

@@ -12,8 +12,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use shardwise_types::{ShardId, WorkerId};
+use shardwise_types::WorkerId;
 
+use super::key::LeaseKey;
 use super::lease::{Lease, Me};
 use super::observe::Observations;
 
@@ -29,9 +30,9 @@ pub(crate) struct View<'a> {
     pub(crate) leases: &'a [Lease],
     pub(crate) seen: &'a Observations,
     /// What this worker holds, whatever the look says: it may be older than the last take.
-    pub(crate) held: &'a BTreeSet<ShardId>,
+    pub(crate) held: &'a BTreeSet<LeaseKey>,
     /// What it is not to take now: a shard that its processor has just failed on, say.
-    pub(crate) avoid: &'a BTreeSet<ShardId>,
+    pub(crate) avoid: &'a BTreeSet<LeaseKey>,
     pub(crate) failover: Duration,
     /// How many leases to hold at most, besides those that wait for their parents.
     pub(crate) max_leases: usize,
@@ -114,7 +115,7 @@ impl<'a> View<'a> {
     }
 
     fn is_mine(&self, lease: &Lease) -> bool {
-        self.held.contains(&lease.shard_id) || lease.is_claimed_by(self.me)
+        self.held.contains(&lease.key) || lease.is_claimed_by(self.me)
     }
 
     fn is_free(&self, lease: &Lease) -> bool {
@@ -122,11 +123,11 @@ impl<'a> View<'a> {
     }
 
     fn is_overdue(&self, lease: &Lease) -> bool {
-        self.seen.unchanged_for(&lease.shard_id) > self.failover * OVERDUE_AFTER
+        self.seen.unchanged_for(&lease.key) > self.failover * OVERDUE_AFTER
     }
 
     fn may_take(&self, lease: &Lease) -> bool {
-        !self.held.contains(&lease.shard_id) && !self.avoid.contains(&lease.shard_id)
+        !self.held.contains(&lease.key) && !self.avoid.contains(&lease.key)
     }
 }
 
@@ -144,7 +145,7 @@ struct Standing<'a> {
     /// The share of each worker.
     target: usize,
     /// The shards that are not at their end.
-    open: BTreeSet<&'a ShardId>,
+    open: BTreeSet<&'a LeaseKey>,
 }
 
 impl<'a> Standing<'a> {
@@ -154,7 +155,7 @@ impl<'a> Standing<'a> {
             active: 0,
             others: BTreeMap::new(),
             target: 0,
-            open: view.open().map(|lease| &lease.shard_id).collect(),
+            open: view.open().map(|lease| &lease.key).collect(),
         };
         for lease in view.open() {
             match lease.actual_owner() {
@@ -185,9 +186,8 @@ impl<'a> Standing<'a> {
     /// Whether a parent of the shard is not at its end.
     fn waits(&self, lease: &Lease) -> bool {
         lease
-            .parents
-            .iter()
-            .any(|parent| self.open.contains(parent))
+            .parent_keys()
+            .any(|parent| self.open.contains(&parent))
     }
 
     fn need(&self) -> usize {

@@ -16,20 +16,20 @@ pub(crate) fn finished<'a>(table: &'a Scan, shards: &[Shard]) -> Vec<&'a Lease> 
     let rows: BTreeMap<&str, Option<&Lease>> = table
         .leases
         .iter()
-        .map(|lease| (lease.shard_id.as_str(), Some(lease)))
+        .map(|lease| (lease.shard_id().as_str(), Some(lease)))
         .chain(table.unreadable.iter().map(|row| (row.key(), None)))
         .collect();
     let children = children(table, shards);
     let listed: BTreeSet<&ShardId> = shards.iter().map(|shard| &shard.shard_id).collect();
     let is_finished = |lease: &&Lease| {
-        let children = children.get(&lease.shard_id);
+        let children = children.get(lease.shard_id());
         let is_followed = match children {
             Some(children) => children.iter().all(|child| {
                 let row = rows.get(child.as_str()).copied().flatten();
                 row.is_some_and(has_begun)
             }),
             // Nobody knows a child. If the stream has forgotten the shard, nobody will.
-            None => !listed.contains(&lease.shard_id),
+            None => !listed.contains(lease.shard_id()),
         };
         let is_oldest = !lease
             .parents
@@ -54,11 +54,11 @@ fn children<'a>(
         lease
             .children
             .iter()
-            .for_each(|child| add(&lease.shard_id, child));
+            .for_each(|child| add(lease.shard_id(), child));
         lease
             .parents
             .iter()
-            .for_each(|parent| add(parent, &lease.shard_id));
+            .for_each(|parent| add(parent, lease.shard_id()));
     }
     for shard in shards {
         shard

@@ -19,6 +19,7 @@ use std::time::SystemTime;
 use shardwise_types::{ShardId, WorkerId};
 
 use super::end::LeaseEnd;
+use super::key::LeaseKey;
 use super::lease::{Checkpoint, Incarnation, Lease, Me};
 
 /// What somebody wants of a lease.
@@ -49,12 +50,12 @@ pub(crate) enum Write {
     /// Change some attributes of a row whose counter is this, and leave all others alone. The
     /// counter becomes one more.
     Update {
-        shard_id: ShardId,
+        key: LeaseKey,
         counter: u64,
         changes: Vec<Change>,
     },
     /// Remove a row whose counter is this.
-    Delete { shard_id: ShardId, counter: u64 },
+    Delete { key: LeaseKey, counter: u64 },
 }
 
 /// A change of one attribute, or of some that belong together.
@@ -102,7 +103,7 @@ pub(crate) fn next(seen: &Lease, me: &Me, intent: &Intent) -> Write {
         Intent::Create => return Write::Create(Box::new(seen.clone())),
         Intent::Delete => {
             return Write::Delete {
-                shard_id: seen.shard_id.clone(),
+                key: seen.key.clone(),
                 counter: seen.counter,
             };
         }
@@ -122,7 +123,7 @@ pub(crate) fn next(seen: &Lease, me: &Me, intent: &Intent) -> Write {
         Intent::Release => release(seen),
     };
     Write::Update {
-        shard_id: seen.shard_id.clone(),
+        key: seen.key.clone(),
         counter: seen.counter,
         changes,
     }
@@ -216,10 +217,10 @@ pub(super) fn loss(row: &Lease, me: &Me) -> LeaseEnd {
 
 impl Write {
     /// The key of the row that it is about.
-    pub(crate) fn shard_id(&self) -> &ShardId {
+    pub(crate) fn key(&self) -> &LeaseKey {
         match self {
-            Self::Create(lease) => &lease.shard_id,
-            Self::Update { shard_id, .. } | Self::Delete { shard_id, .. } => shard_id,
+            Self::Create(lease) => &lease.key,
+            Self::Update { key, .. } | Self::Delete { key, .. } => key,
         }
     }
 }

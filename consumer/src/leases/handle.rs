@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 
 use super::decide::Intent;
 use super::end::LeaseEnd;
+use super::key::LeaseKey;
 use super::lease::{Checkpoint, Lease};
 use super::retry::{self, Tries};
 use super::state::{Claim, LeaseError, LeaseState, Step};
@@ -94,9 +95,14 @@ impl LeaseHandle {
         }
     }
 
+    /// The row's key.
+    pub(crate) fn key(&self) -> &LeaseKey {
+        &self.0.claimed.key
+    }
+
     /// The shard.
     pub(crate) fn shard_id(&self) -> &ShardId {
-        &self.0.claimed.shard_id
+        self.key().shard_id()
     }
 
     /// The table that the lease is in.
@@ -267,7 +273,7 @@ impl LeaseHandle {
         loop {
             // Whoever is not certainly the holder must not make rows in its name.
             let result = if self.is_valid(self.env().now()) {
-                self.0.table.create_child(child).await
+                self.0.table.create_child(self.key(), child).await
             } else {
                 Err(self.lost().map_or(LeaseError::Expired, LeaseError::Lost))
             };
@@ -334,7 +340,9 @@ impl LeaseHandle {
                 }
                 self.report(LeaseReport::WriteFailed).await;
             }
-            error => tracing::debug!(%shard_id, "could not write the lease: {error}"),
+            error @ LeaseError::Expired => {
+                tracing::debug!(%shard_id, "could not write the lease: {error}");
+            }
         }
     }
 

@@ -10,6 +10,8 @@ use std::time::SystemTime;
 use shardwise_env::Env;
 use shardwise_types::{HashKeyRange, Invalid, SequenceNumber, ShardId, WorkerId};
 
+use super::key::LeaseKey;
+
 /// Who owns a shard, and how far the application has come in it.
 ///
 /// The meaning of the fields is the KCL's, whose workers may share the table, except for
@@ -17,8 +19,8 @@ use shardwise_types::{HashKeyRange, Invalid, SequenceNumber, ShardId, WorkerId};
 /// <https://docs.aws.amazon.com/streams/latest/dev/kcl-dynamoDB.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lease {
-    /// The shard, which is also the row's key.
-    pub(crate) shard_id: ShardId,
+    /// The row's key: the shard.
+    pub(crate) key: LeaseKey,
     /// The worker that owns it; none if it is free.
     pub(crate) owner: Option<WorkerId>,
     /// The previous owner while it hands the lease over in the KCL 3 manner. Until it is done, the
@@ -45,9 +47,9 @@ pub(crate) struct Lease {
 
 impl Lease {
     /// A lease that nobody owns and nobody has written yet.
-    pub(crate) fn new(shard_id: ShardId, checkpoint: Checkpoint) -> Self {
+    pub(crate) fn new(key: impl Into<LeaseKey>, checkpoint: Checkpoint) -> Self {
         Self {
-            shard_id,
+            key: key.into(),
             owner: None,
             checkpoint_owner: None,
             counter: 0,
@@ -59,6 +61,16 @@ impl Lease {
             children: BTreeSet::new(),
             hash_key_range: None,
         }
+    }
+
+    /// The shard.
+    pub(crate) fn shard_id(&self) -> &ShardId {
+        self.key.shard_id()
+    }
+
+    /// The keys of the leases of its parents.
+    pub(crate) fn parent_keys(&self) -> impl Iterator<Item = LeaseKey> {
+        self.parents.iter().map(|parent| self.key.beside(parent))
     }
 
     /// The worker that may read and checkpoint: during a handover still the previous one.

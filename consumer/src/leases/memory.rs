@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use shardwise_env::lock;
-use shardwise_types::ShardId;
 
 use super::decide::{Answer, Write};
+use super::key::LeaseKey;
 use super::lease::Lease;
 use super::store::{BoxFuture, LeaseStore, MissingTable, Scan, StoreError};
 
@@ -19,7 +19,7 @@ use super::store::{BoxFuture, LeaseStore, MissingTable, Scan, StoreError};
 /// them and go on where another one stopped, as they would with a table in DynamoDB. It is gone
 /// with the process.
 #[derive(Clone, Default)]
-pub struct MemoryLeaseStore(Arc<Mutex<BTreeMap<ShardId, Lease>>>);
+pub struct MemoryLeaseStore(Arc<Mutex<BTreeMap<LeaseKey, Lease>>>);
 
 impl MemoryLeaseStore {
     /// An empty table.
@@ -29,24 +29,24 @@ impl MemoryLeaseStore {
     }
 
     #[cfg(test)]
-    pub(super) fn row(&self, shard_id: &ShardId) -> Option<Lease> {
-        self.rows().get(shard_id).cloned()
+    pub(super) fn row(&self, key: &LeaseKey) -> Option<Lease> {
+        self.rows().get(key).cloned()
     }
 
     /// Changes a row as no worker may.
     #[cfg(test)]
     pub(super) fn replace(&self, lease: Lease) {
-        self.rows().insert(lease.shard_id.clone(), lease);
+        self.rows().insert(lease.key.clone(), lease);
     }
 
-    fn rows(&self) -> MutexGuard<'_, BTreeMap<ShardId, Lease>> {
+    fn rows(&self) -> MutexGuard<'_, BTreeMap<LeaseKey, Lease>> {
         lock(&self.0)
     }
 
     /// The whole store: a condition and a change under one lock.
     pub(super) fn apply(&self, write: &Write) -> Answer {
         let mut rows = self.rows();
-        match (rows.entry(write.shard_id().clone()), write) {
+        match (rows.entry(write.key().clone()), write) {
             (Entry::Vacant(free), Write::Create(lease)) => {
                 free.insert((**lease).clone());
                 Answer::Applied(lease.clone())
@@ -90,15 +90,12 @@ impl LeaseStore for MemoryLeaseStore {
         let leases = self.rows().values().cloned().collect();
         Box::pin(std::future::ready(Ok(Scan {
             leases,
-            unreadable: Vec::new(),
+            ..Scan::default()
         })))
     }
 
-    fn read<'a>(
-        &'a self,
-        shard_id: &'a ShardId,
-    ) -> BoxFuture<'a, Result<Option<Lease>, StoreError>> {
-        let row = self.rows().get(shard_id).cloned();
+    fn read<'a>(&'a self, key: &'a LeaseKey) -> BoxFuture<'a, Result<Option<Lease>, StoreError>> {
+        let row = self.rows().get(key).cloned();
         Box::pin(std::future::ready(Ok(row)))
     }
 

@@ -213,7 +213,7 @@ impl<'a> Family<'a> {
                     true => Leased::Ended,
                     false => Leased::Unfinished,
                 };
-                (lease.shard_id.clone(), state)
+                (lease.shard_id().clone(), state)
             })
             .chain(unreadable.map(|shard_id| (shard_id, Leased::Unfinished)))
             .collect();
@@ -236,7 +236,7 @@ impl<'a> Family<'a> {
 
     fn note_begin(&mut self, lease: &Lease) {
         if let (Checkpoint::Latest, Some(time)) = (&lease.checkpoint, lease.started_at) {
-            self.began.insert(lease.shard_id.clone(), time);
+            self.began.insert(lease.shard_id().clone(), time);
         }
     }
 

@@ -6,7 +6,8 @@
 //! <https://docs.aws.amazon.com/streams/latest/dev/kcl-dynamoDB.html>
 //!
 //! ```text
-//! pure    lease.rs    the row and its values           decide.rs   what may be written to it
+//! pure    key.rs      which shard of which stream
+//!         lease.rs    the row and its values           decide.rs   what may be written to it
 //!         state.rs    what a holder may write          observe.rs  which leases live
 //!         balance.rs  what to take                     missing.rs  which leases are missing
 //!         clean.rs    which leases are done with       end.rs      what became of a lease
@@ -50,6 +51,7 @@ mod decide;
 mod dynamodb;
 mod end;
 mod handle;
+mod key;
 mod lease;
 mod memory;
 mod missing;
@@ -67,6 +69,7 @@ pub(crate) use self::clean::finished;
 pub(crate) use self::dynamodb::DynamoDbStore;
 pub use self::end::LeaseEnd;
 pub(crate) use self::handle::{LeaseHandle, LeaseReport};
+pub use self::key::{LeaseKey, StreamKey};
 pub(crate) use self::lease::{Checkpoint, Lease, Me};
 pub use self::memory::MemoryLeaseStore;
 pub(crate) use self::missing::{Start, SyncError, listing, missing_leases, missing_parents};

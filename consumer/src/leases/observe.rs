@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shardwise_env::Instant;
-use shardwise_types::{ShardId, WorkerId};
+use shardwise_types::WorkerId;
 
+use super::key::LeaseKey;
 use super::lease::{Lease, Me};
 
 /// How often the counter of a lease that bears my name, but is not mine, must have moved to prove
@@ -30,7 +31,7 @@ const GAP_PART: u32 = 3;
 #[derive(Debug, Clone)]
 pub(crate) struct Observations {
     longest_gap: Duration,
-    leases: BTreeMap<ShardId, Observed>,
+    leases: BTreeMap<LeaseKey, Observed>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -54,12 +55,12 @@ struct Double {
 
 /// Two live processes use one worker id. They would steal each other's leases for ever.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("another live process uses the worker id {worker_id}: it renews the lease of {shard_id}")]
+#[error("another live process uses the worker id {worker_id}: it renews the lease of {key}")]
 pub(crate) struct DuplicateWorkerId {
     /// The id.
     pub(crate) worker_id: WorkerId,
     /// A lease that the other process renews.
-    pub(crate) shard_id: ShardId,
+    pub(crate) key: LeaseKey,
 }
 
 impl Observations {
@@ -86,12 +87,12 @@ impl Observations {
         let before = std::mem::take(&mut self.leases);
         let mut duplicate = None;
         for lease in leases {
-            let earlier = before.get(&lease.shard_id);
+            let earlier = before.get(&lease.key);
             let double = lease
                 .is_of_my_double(me)
                 .then(|| Double::seen(earlier.and_then(|earlier| earlier.double), lease.counter));
             if double.is_some_and(|double| double.moves >= MOVES_OF_A_DOUBLE) {
-                duplicate.get_or_insert_with(|| lease.shard_id.clone());
+                duplicate.get_or_insert_with(|| lease.key.clone());
             }
             let observed = match earlier {
                 Some(earlier) if earlier.counter == lease.counter => {
@@ -110,26 +111,26 @@ impl Observations {
                     double,
                 },
             };
-            self.leases.insert(lease.shard_id.clone(), observed);
+            self.leases.insert(lease.key.clone(), observed);
         }
         match duplicate {
             None => Ok(()),
-            Some(shard_id) => Err(DuplicateWorkerId {
+            Some(key) => Err(DuplicateWorkerId {
                 worker_id: me.worker_id.clone(),
-                shard_id,
+                key,
             }),
         }
     }
 
     /// For how long the lease's counter was seen not to move.
-    pub(crate) fn unchanged_for(&self, shard_id: &ShardId) -> Duration {
-        let observed = self.leases.get(shard_id);
+    pub(crate) fn unchanged_for(&self, key: &LeaseKey) -> Duration {
+        let observed = self.leases.get(key);
         observed.map_or(Duration::ZERO, |observed| observed.silent)
     }
 
     /// Whether anybody may take the lease: nobody owns it, or its owner has fallen silent.
     pub(crate) fn is_available(&self, lease: &Lease, failover: Duration) -> bool {
-        lease.actual_owner().is_none() || self.unchanged_for(&lease.shard_id) > failover
+        lease.actual_owner().is_none() || self.unchanged_for(&lease.key) > failover
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_dynamodb::types::AttributeValue;
 use shardwise_types::{HashKeyRange, ShardId, WorkerId};
 
+use super::key::LeaseKey;
 use super::lease::{Checkpoint, Incarnation, Lease};
 
 /// An item, as the SDK has it.
@@ -59,6 +60,8 @@ const LEASE_ENTITY: &str = "LEASE";
 #[derive(Debug)]
 pub(super) enum Row {
     Lease(Box<Lease>),
+    /// A lease in a table of many streams.
+    MultiStream(LeaseKey),
     /// Another kind of row: a leader lock, say.
     Other,
 }
@@ -86,10 +89,15 @@ pub(super) fn read(item: &Item) -> Result<Row, Unreadable> {
         Some(kind) if kind != LEASE_ENTITY => return Ok(Row::Other),
         _ => {}
     }
+    let key: LeaseKey =
+        reader.required(attribute::KEY, reader.parsed::<LeaseKey>(attribute::KEY)?)?;
+    if key.stream().is_some() {
+        return Ok(Row::MultiStream(key));
+    }
     let sub_sequence = reader.number(attribute::SUB_SEQUENCE)?.unwrap_or(0);
     let checkpoint = reader.required(attribute::CHECKPOINT, reader.text(attribute::CHECKPOINT)?)?;
     let lease = Lease {
-        shard_id: reader.required(attribute::KEY, reader.parsed::<ShardId>(attribute::KEY)?)?,
+        key,
         owner: reader.parsed::<WorkerId>(attribute::OWNER)?,
         checkpoint_owner: reader.parsed::<WorkerId>(attribute::CHECKPOINT_OWNER)?,
         counter: reader.required(attribute::COUNTER, reader.number(attribute::COUNTER)?)?,
@@ -118,7 +126,7 @@ pub(super) fn read(item: &Item) -> Result<Row, Unreadable> {
 pub(super) fn item(lease: &Lease) -> Item {
     let mut item = Item::new();
     let mut put = |name: &str, value| item.insert(name.to_owned(), value);
-    put(attribute::KEY, text(&lease.shard_id));
+    put(attribute::KEY, text(lease.key.to_string()));
     put(attribute::COUNTER, number(lease.counter));
     put(attribute::OWNER_SWITCHES, number(lease.owner_switches));
     put(attribute::CHECKPOINT, text(lease.checkpoint.as_str()));

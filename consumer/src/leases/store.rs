@@ -9,9 +9,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::SystemTime;
 
-use shardwise_types::ShardId;
-
 use super::decide::{Answer, Write};
+use super::key::LeaseKey;
 use super::lease::Lease;
 use super::row::Unreadable;
 
@@ -35,10 +34,7 @@ pub(crate) trait LeaseStore: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// [`StoreErrorKind::Unreadable`] for a row that is there and cannot be understood, which is
     /// not the same as no row.
-    fn read<'a>(
-        &'a self,
-        shard_id: &'a ShardId,
-    ) -> BoxFuture<'a, Result<Option<Lease>, StoreError>>;
+    fn read<'a>(&'a self, key: &'a LeaseKey) -> BoxFuture<'a, Result<Option<Lease>, StoreError>>;
 
     /// Carries a conditional write out.
     ///
@@ -67,6 +63,8 @@ pub(crate) struct Scan {
     pub(crate) leases: Vec<Lease>,
     /// Rows that could not be understood. Their shards are not free, and nobody here works on them.
     pub(crate) unreadable: Vec<Unreadable>,
+    /// How many leases belong to a table of many streams. They are left alone.
+    pub(crate) multi_stream: u64,
 }
 
 /// Why a store has no answer.

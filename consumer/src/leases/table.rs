@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use shardwise_client::ChildShard;
 use shardwise_env::{Env, Instant};
-use shardwise_types::ShardId;
 
 use super::decide::{self, Intent, Verdict};
+use super::key::LeaseKey;
 use super::lease::{Checkpoint, Lease, Me};
 use super::missing::may_start;
 use super::observe::{DuplicateWorkerId, Observations};
@@ -105,10 +105,10 @@ impl LeaseTable {
     ///
     /// # Errors
     /// As the store gives them; also for a row that cannot be understood.
-    pub(super) async fn read(&self, shard_id: &ShardId) -> Result<Option<Lease>, StoreError> {
+    pub(super) async fn read(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {
         let mut tries = self.brief_tries();
         loop {
-            match self.store().read(shard_id).await {
+            match self.store().read(key).await {
                 Err(error) if error.is_retryable() && tries.again().await => {}
                 result => return result,
             }
@@ -171,7 +171,7 @@ impl LeaseTable {
     ///
     /// # Errors
     /// As the store gives them; also for a row that cannot be understood.
-    pub(crate) async fn is_done(&self, parent: &ShardId) -> Result<bool, StoreError> {
+    pub(crate) async fn is_done(&self, parent: &LeaseKey) -> Result<bool, StoreError> {
         let row = self.read(parent).await?;
         Ok(may_start([row.as_ref()]))
     }
@@ -179,8 +179,8 @@ impl LeaseTable {
     /// Whether all parents of a shard are done.
     #[cfg(test)]
     pub(super) async fn may_start(&self, lease: &Lease) -> Result<bool, StoreError> {
-        for parent in &lease.parents {
-            if !self.is_done(parent).await? {
+        for parent in lease.parent_keys() {
+            if !self.is_done(&parent).await? {
                 return Ok(false);
             }
         }
@@ -196,13 +196,14 @@ impl LeaseTable {
         now.checked_sub(LATEST_MARGIN).unwrap_or(now)
     }
 
-    /// Creates the lease of a child, owned by this worker. None if it was there already. Tries once:
+    /// Creates the lease of a child of `ended`, owned by this worker. None if it was there already. Tries once:
     /// before another try the holder of the parent has to ask whether that is still its own.
     pub(super) async fn create_child(
         &self,
+        ended: &LeaseKey,
         child: &ChildShard,
     ) -> Result<Option<Claim>, LeaseError> {
-        let mut lease = Lease::new(child.shard_id.clone(), Checkpoint::TrimHorizon);
+        let mut lease = Lease::new(ended.beside(&child.shard_id), Checkpoint::TrimHorizon);
         lease.owner = Some(self.me().worker_id.clone());
         lease.incarnation = Some(self.me().incarnation.clone());
         lease.parents = child.parent_shards.iter().cloned().collect();
@@ -227,12 +228,17 @@ impl LeaseTable {
     /// Safe: it only reads.
     pub(crate) async fn lacks_parents(
         &self,
-        ended: &ShardId,
+        ended: &LeaseKey,
         children: &[ChildShard],
     ) -> Result<bool, StoreError> {
         for child in children {
-            for parent in child.parent_shards.iter().filter(|id| *id != ended) {
-                if !self.exists(parent).await? && !self.exists(&child.shard_id).await? {
+            for parent in child
+                .parent_shards
+                .iter()
+                .filter(|id| *id != ended.shard_id())
+            {
+                let (parent, child) = (ended.beside(parent), ended.beside(&child.shard_id));
+                if !self.exists(&parent).await? && !self.exists(&child).await? {
                     return Ok(true);
                 }
             }
@@ -240,8 +246,8 @@ impl LeaseTable {
         Ok(false)
     }
 
-    async fn exists(&self, shard_id: &ShardId) -> Result<bool, StoreError> {
-        match self.read(shard_id).await {
+    async fn exists(&self, key: &LeaseKey) -> Result<bool, StoreError> {
+        match self.read(key).await {
             Ok(row) => Ok(row.is_some()),
             Err(error) if error.kind() == StoreErrorKind::Unreadable => Ok(true),
             Err(error) => Err(error),

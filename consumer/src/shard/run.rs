@@ -359,8 +359,7 @@ impl<P: RecordProcessor> Run<P> {
         {
             self.complain(&error);
         }
-        let shard_id = &self.parts.info.shard_id;
-        self.parts.stats.left(shard_id, end.clone());
+        self.parts.stats.left(self.parts.lease.key(), end.clone());
         end
     }
 
@@ -390,7 +389,7 @@ impl<P: RecordProcessor> Run<P> {
     }
 
     fn enter(&self, state: ShardState) {
-        self.parts.stats.entered(&self.parts.info.shard_id, state);
+        self.parts.stats.entered(self.parts.lease.key(), state);
     }
 
     fn checkpointed(&self) -> Option<Position> {

@@ -91,7 +91,8 @@ impl WorkerBuilder {
     }
 
     /// How many leases to take at most; no limit if not given. Shards beyond the sum of all
-    /// workers' limits are not processed. Children of a shard that ends here may exceed it.
+    /// workers' limits are not processed. Children of a shard that ends here may exceed it, and
+    /// leases of shards that wait for their parents do not count.
     pub fn max_leases(mut self, max_leases: usize) -> Self {
         self.options.max_leases = max_leases;
         self

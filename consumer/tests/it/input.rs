@@ -67,6 +67,33 @@ async fn a_foreign_table_is_an_error_and_nothing_is_written_to_it() -> TestResul
 }
 
 #[tokio::test(start_paused = true)]
+async fn leases_of_many_streams_are_counted_and_left_alone() -> TestResult {
+    let world = World::new(1);
+    let host = world.host("a");
+    let worker = host.start();
+    let all = world.put_numbered("r", 2).await;
+    world.until_processed(&all).await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let key = text("123456789012:orders:1700000000:shardId-000000000001");
+    let put = world.dynamodb().put_item().table_name(APPLICATION);
+    put.item("leaseKey", key.clone())
+        .item("leaseCounter", AttributeValue::N("7".to_owned()))
+        .item("checkpoint", text("TRIM_HORIZON"))
+        .send()
+        .await?;
+    let counted = || worker.stats.snapshot().multi_stream_leases == 1;
+    world.until("counted", counted).await;
+    world.sleep(seconds(60.0)).await;
+    let get = world.dynamodb().get_item().table_name(APPLICATION);
+    let item = get.key("leaseKey", key).send().await?.item.unwrap();
+    assert_eq!(item["leaseCounter"], AttributeValue::N("7".to_owned()));
+    assert_eq!(item.len(), 3);
+    assert_eq!(worker.holds(), [0].into());
+    worker.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_missing_table_is_an_error_when_it_is_not_to_be_made() -> TestResult {
     let world = World::new(1);
     let host = world.host("a");

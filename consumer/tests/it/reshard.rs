@@ -175,7 +175,7 @@ fn events_of(worker: &Started, shard: u32) -> Vec<LeaseEventKind> {
     let events = worker.stats.snapshot().events;
     let its = events
         .iter()
-        .filter(|event| event.shard_id == ShardId::from_number(shard));
+        .filter(|event| event.key == ShardId::from_number(shard).into());
     its.map(|event| event.kind.clone()).collect()
 }
 

@@ -365,6 +365,7 @@ impl Started {
     /// Shards that it holds, by number.
     pub(crate) fn holds(&self) -> BTreeSet<u32> {
         let shards = self.stats.snapshot().shards;
-        shards.keys().filter_map(ShardId::number).collect()
+        let numbers = shards.keys().map(|key| key.shard_id().number());
+        numbers.flatten().collect()
     }
 }

@@ -22,11 +22,12 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure};
 use shardwise_client::Aws;
 use shardwise_env::Env;
-use shardwise_types::{ApplicationName, ShardId};
+use shardwise_types::ApplicationName;
 
 use self::client::{ServiceClock, failed};
 use self::update::Update;
 use super::decide::{Answer, Change, Write};
+use super::key::LeaseKey;
 use super::lease::Lease;
 use super::row::{self, Item, Row, Unreadable, attribute};
 use super::store::{BoxFuture, LeaseStore, MissingTable, Scan, StoreError, StoreErrorKind};
@@ -74,6 +75,10 @@ impl DynamoDbStore {
                 match row::read(item) {
                     Ok(Row::Lease(lease)) => scan.leases.push(*lease),
                     Ok(Row::Other) => {}
+                    Ok(Row::MultiStream(key)) => {
+                        tracing::debug!(%key, "passed over a lease of a table of many streams");
+                        scan.multi_stream += 1;
+                    }
                     Err(unreadable) => {
                         tracing::debug!(error = %unreadable, "passed over a lease row");
                         scan.unreadable.push(unreadable);
@@ -86,23 +91,23 @@ impl DynamoDbStore {
             }
         }
         // A scan comes in the order of the keys' hashes.
-        scan.leases.sort_by(|a, b| a.shard_id.cmp(&b.shard_id));
+        scan.leases.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(scan)
     }
 
-    async fn read_now(&self, shard_id: &ShardId) -> Result<Option<Lease>, StoreError> {
+    async fn read_now(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {
         let output = self
             .client
             .get_item()
             .table_name(&self.table)
-            .key(attribute::KEY, row::text(shard_id))
+            .key(attribute::KEY, row::text(key.to_string()))
             .consistent_read(true)
             .send()
             .await
             .map_err(|error| failed("read a lease of", &self.table, error))?;
         match output.item.as_ref().map(row::read).transpose() {
             Ok(Some(Row::Lease(lease))) => Ok(Some(*lease)),
-            Ok(Some(Row::Other) | None) => Ok(None),
+            Ok(Some(Row::Other | Row::MultiStream(_)) | None) => Ok(None),
             Err(error) => Err(unreadable(error)),
         }
     }
@@ -130,7 +135,7 @@ impl DynamoDbStore {
 
     async fn update(
         &self,
-        shard_id: &ShardId,
+        key: &LeaseKey,
         counter: u64,
         changes: &[Change],
     ) -> Result<Answer, StoreError> {
@@ -139,7 +144,7 @@ impl DynamoDbStore {
             .client
             .update_item()
             .table_name(&self.table)
-            .key(attribute::KEY, row::text(shard_id))
+            .key(attribute::KEY, row::text(key.to_string()))
             .update_expression(update.expression())
             .condition_expression(update.condition())
             .set_expression_attribute_values(Some(update.into_values()))
@@ -158,13 +163,13 @@ impl DynamoDbStore {
         }
     }
 
-    async fn delete(&self, shard_id: &ShardId, counter: u64) -> Result<Answer, StoreError> {
+    async fn delete(&self, key: &LeaseKey, counter: u64) -> Result<Answer, StoreError> {
         let update = Update::new(counter, &[]);
         let result = self
             .client
             .delete_item()
             .table_name(&self.table)
-            .key(attribute::KEY, row::text(shard_id))
+            .key(attribute::KEY, row::text(key.to_string()))
             .condition_expression(update.condition())
             .set_expression_attribute_values(Some(update.into_condition_values()))
             .return_values(ReturnValue::AllOld)
@@ -197,22 +202,19 @@ impl LeaseStore for DynamoDbStore {
         Box::pin(self.scan_all())
     }
 
-    fn read<'a>(
-        &'a self,
-        shard_id: &'a ShardId,
-    ) -> BoxFuture<'a, Result<Option<Lease>, StoreError>> {
-        Box::pin(self.read_now(shard_id))
+    fn read<'a>(&'a self, key: &'a LeaseKey) -> BoxFuture<'a, Result<Option<Lease>, StoreError>> {
+        Box::pin(self.read_now(key))
     }
 
     fn write<'a>(&'a self, write: &'a Write) -> BoxFuture<'a, Result<Answer, StoreError>> {
         match write {
             Write::Create(lease) => Box::pin(self.create(lease)),
             Write::Update {
-                shard_id,
+                key,
                 counter,
                 changes,
-            } => Box::pin(self.update(shard_id, *counter, changes)),
-            Write::Delete { shard_id, counter } => Box::pin(self.delete(shard_id, *counter)),
+            } => Box::pin(self.update(key, *counter, changes)),
+            Write::Delete { key, counter } => Box::pin(self.delete(key, *counter)),
         }
     }
 
@@ -232,7 +234,7 @@ impl fmt::Debug for DynamoDbStore {
 fn applied(item: Option<&Item>) -> Result<Answer, StoreError> {
     match item.map(row::read).transpose() {
         Ok(Some(Row::Lease(lease))) => Ok(Answer::Applied(lease)),
-        Ok(Some(Row::Other) | None) => Err(StoreError::new(
+        Ok(Some(Row::Other | Row::MultiStream(_)) | None) => Err(StoreError::new(
             StoreErrorKind::Unreadable,
             "a write was answered without a lease",
         )),
@@ -244,7 +246,7 @@ fn applied(item: Option<&Item>) -> Result<Answer, StoreError> {
 fn refused(item: Option<&Item>) -> Answer {
     match item.map(row::read) {
         Some(Ok(Row::Lease(lease))) => Answer::Refused(Some(lease)),
-        Some(Ok(Row::Other) | Err(_)) | None => Answer::Refused(None),
+        Some(Ok(Row::Other | Row::MultiStream(_)) | Err(_)) | None => Answer::Refused(None),
     }
 }
 

@@ -5,22 +5,23 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use shardwise_env::{Env, Instant};
-use shardwise_types::{ShardId, WorkerId};
+use shardwise_types::WorkerId;
 
 use crate::leases::balance::{Move, View, moves};
 use crate::leases::decide::{Intent, Write, next};
+use crate::leases::key::LeaseKey;
 use crate::leases::lease::{Checkpoint, Lease, Me};
 use crate::leases::observe::Observations;
 
-use super::support::{FAILOVER, claimed, epoch, free, me, shard, shards};
+use super::support::{FAILOVER, claimed, epoch, free, key, me, shards};
 
 /// What one worker knows.
 struct Worker {
     me: Me,
     leases: Vec<Lease>,
     seen: Observations,
-    held: BTreeSet<ShardId>,
-    avoid: BTreeSet<ShardId>,
+    held: BTreeSet<LeaseKey>,
+    avoid: BTreeSet<LeaseKey>,
     max_leases: usize,
 }
 
@@ -66,11 +67,11 @@ impl Worker {
         }
     }
 
-    fn takes(&self) -> Vec<ShardId> {
+    fn takes(&self) -> Vec<LeaseKey> {
         let moves = moves(&self.view(), lottery(7));
         moves
             .into_iter()
-            .map(|Move::Take(lease)| lease.shard_id)
+            .map(|Move::Take(lease)| lease.key)
             .collect()
     }
 }
@@ -112,7 +113,7 @@ fn nothing_is_expired_at_first_sight_and_the_silent_are_later() {
     // One each is balance: nothing is stolen.
     let mut view = Worker::new(of("b", 0..2));
     view.max_leases = 1;
-    view.held.insert(shard(9));
+    view.held.insert(key(9));
     view.leases.push(claimed(9, &view.me, 1));
     assert!(view.takes().is_empty());
 
@@ -127,7 +128,7 @@ fn one_lease_is_stolen_from_the_most_loaded() {
     let view = Worker::new(leases);
     let takes = view.takes();
     assert_eq!(takes.len(), 1);
-    assert!(takes[0].number().unwrap() < 6, "one of b's");
+    assert!(takes[0].shard_id().number().unwrap() < 6, "one of b's");
 }
 
 /// The parents of a merge are 0, which no worker reads, and one that has ended here.
@@ -137,13 +138,13 @@ fn a_full_worker_reads_what_the_shard_waits_for_that_it_holds() {
     child.parents = shards([0, 1]);
     let mut full = Worker::new(vec![free(0), child.clone()]);
     full.max_leases = 1;
-    full.held.insert(shard(2));
+    full.held.insert(key(2));
     assert_eq!(full.takes(), [], "another worker may take it");
     let mut full = full.later(3);
-    assert_eq!(full.takes(), [shard(0)]);
+    assert_eq!(full.takes(), [key(0)]);
     // With a lease besides that can be read there is no place.
     full.leases.push(claimed(3, &full.me, 1));
-    full.held.insert(shard(3));
+    full.held.insert(key(3));
     assert_eq!(full.takes(), []);
 }
 
@@ -156,7 +157,7 @@ fn what_can_be_read_is_taken_before_what_waits_for_it() {
     });
     let mut view = Worker::new([free(0)].into_iter().chain(waiting).collect());
     view.max_leases = 1;
-    assert_eq!(view.takes(), [shard(0)]);
+    assert_eq!(view.takes(), [key(0)]);
 }
 
 #[test]
@@ -164,7 +165,7 @@ fn nothing_is_stolen_while_something_is_free() {
     let mut leases = of("b", 0..6);
     leases.push(free(6));
     let view = Worker::new(leases);
-    assert_eq!(view.takes(), [shard(6)]);
+    assert_eq!(view.takes(), [key(6)]);
 }
 
 #[test]
@@ -182,7 +183,7 @@ fn nothing_moves_in_balance() {
         let me = me("a", "1");
         leases.extend((20..20 + mine).map(|number| claimed(number, &me, 3)));
         let mut view = Worker::new(leases);
-        view.held = (20..20 + mine).map(shard).collect();
+        view.held = (20..20 + mine).map(key).collect();
         assert!(view.takes().is_empty(), "{b} {c} {mine}");
     }
 }
@@ -195,7 +196,7 @@ fn finished_shards_count_for_nothing() {
     }
     leases.push(free(4));
     let view = Worker::new(leases).later(5);
-    assert_eq!(view.takes(), [shard(4)]);
+    assert_eq!(view.takes(), [key(4)]);
 }
 
 #[test]
@@ -208,7 +209,7 @@ fn the_cap_holds_for_what_is_free_overdue_and_stolen() {
         let mut view = Worker::new(leases).later(later);
         view.max_leases = 1;
         assert_eq!(view.takes().len(), 1);
-        view.held.insert(shard(9));
+        view.held.insert(key(9));
         view.leases.push(claimed(9, &view.me, 1));
         assert!(view.takes().is_empty());
     }
@@ -224,7 +225,7 @@ fn what_is_overdue_is_taken_beyond_the_share() {
     let at_share = |view: &mut Worker| {
         view.leases
             .extend((10..18).map(|number| claimed(number, &me("a", "1"), 3)));
-        view.held = (10..18).map(shard).collect();
+        view.held = (10..18).map(key).collect();
     };
     let mut view = Worker::new(leases());
     at_share(&mut view);
@@ -250,7 +251,7 @@ fn nothing_is_overdue_from_a_gap_between_two_looks_alone() {
     leases.extend(of("c", 4..8));
     leases.extend(of("a", 8..12));
     let mut view = Worker::new(leases);
-    view.held = (8..12).map(shard).collect();
+    view.held = (8..12).map(key).collect();
     let now = Env::system().now();
     for (passed, is_renewed) in [(3_600, false), (3_602, true), (7_200, false)] {
         if is_renewed {
@@ -265,8 +266,8 @@ fn nothing_is_overdue_from_a_gap_between_two_looks_alone() {
 fn a_claim_whose_answer_was_lost_is_taken_at_once() {
     let leases = vec![claimed(0, &me("a", "1"), 3), claimed(1, &me("b", "1"), 3)];
     let mut view = Worker::new(leases);
-    assert_eq!(view.takes(), [shard(0)]);
-    view.held.insert(shard(0));
+    assert_eq!(view.takes(), [key(0)]);
+    view.held.insert(key(0));
     assert!(view.takes().is_empty());
 }
 
@@ -284,14 +285,18 @@ fn a_predecessors_leases_are_taken_when_they_expire_and_nothing_is_stolen_meanwh
     }
     let view = view.later(1);
     assert_eq!(view.takes().len(), 4);
-    assert!(view.takes().iter().all(|id| id.number() >= Some(4)));
+    assert!(
+        view.takes()
+            .iter()
+            .all(|key| key.shard_id().number() >= Some(4))
+    );
 }
 
 #[test]
 fn what_is_to_be_avoided_is_not_taken() {
     let mut view = Worker::new((0..3).map(free).collect());
-    view.avoid = [shard(0), shard(1)].into();
-    assert_eq!(view.takes(), [shard(2)]);
+    view.avoid = [key(0), key(1)].into();
+    assert_eq!(view.takes(), [key(2)]);
 }
 
 #[test]
@@ -305,7 +310,7 @@ fn a_lease_in_the_middle_of_a_handover_is_not_stolen() {
 
 /// A fleet over one table: each worker looks, decides and takes in its turn.
 struct Fleet {
-    table: BTreeMap<ShardId, Lease>,
+    table: BTreeMap<LeaseKey, Lease>,
     workers: Vec<Worker>,
     now: Instant,
     random: Box<dyn FnMut(u64) -> u64>,
@@ -315,7 +320,7 @@ struct Fleet {
 impl Fleet {
     fn new(leases: u32, workers: usize, seed: u64) -> Self {
         let mut fleet = Self {
-            table: (0..leases).map(|n| (shard(n), free(n))).collect(),
+            table: (0..leases).map(|n| (key(n), free(n))).collect(),
             workers: Vec::new(),
             now: Env::system().now(),
             random: Box::new(lottery(seed)),
@@ -355,13 +360,13 @@ impl Fleet {
                 .table
                 .values()
                 .filter(|lease| lease.is_claimed_by(&view.me))
-                .map(|lease| lease.shard_id.clone())
+                .map(|lease| lease.key.clone())
                 .collect();
             view.look(self.now);
             for Move::Take(seen) in moves(&view.view(), &mut self.random) {
                 let started_at = epoch(0);
                 let write = next(&seen, &view.me, &Intent::Take { started_at });
-                let row = self.table.get_mut(&seen.shard_id).unwrap();
+                let row = self.table.get_mut(&seen.key).unwrap();
                 let Write::Update {
                     counter, changes, ..
                 } = write

@@ -19,7 +19,7 @@ fn lease(number: u32, parents: &[u32], checkpoint: Checkpoint) -> Lease {
 fn table(leases: &[Lease]) -> Scan {
     Scan {
         leases: leases.to_vec(),
-        unreadable: Vec::new(),
+        ..Scan::default()
     }
 }
 
@@ -36,7 +36,7 @@ fn split(children: [Checkpoint; 2]) -> Vec<Lease> {
 fn gone(table: &Scan) -> Vec<u32> {
     let rows = finished(table, &[]);
     rows.iter()
-        .map(|row| row.shard_id.number().unwrap())
+        .map(|row| row.shard_id().number().unwrap())
         .collect()
 }
 
@@ -94,6 +94,7 @@ fn a_row_that_cannot_be_read_keeps_its_family() {
         Scan {
             leases,
             unreadable: vec![broken(number)],
+            ..Scan::default()
         }
     };
     assert_eq!(gone(&without(2, 2)), NONE, "a child");
@@ -129,7 +130,7 @@ proptest! {
         for shard in &stream {
             let number = shard.shard_id.number().unwrap();
             let state = |id: &shardwise_types::ShardId| {
-                table.leases.iter().find(|lease| lease.shard_id == *id).map(Lease::is_ended)
+                table.leases.iter().find(|lease| lease.shard_id() == id).map(Lease::is_ended)
             };
             let may_exist = shard.parents().all(|parent| state(parent) != Some(false))
                 && shard.parents().any(|parent| state(parent).is_some()) | (shard.parents().count() == 0);

@@ -8,7 +8,7 @@ use crate::leases::lease::{Checkpoint, Lease};
 use crate::leases::store::{LeaseStore, MissingTable};
 
 use super::support::{
-    self, Held, at, at_sub, child, claimed, epoch, free, me, shard, shards, table, take,
+    self, Held, at, at_sub, child, claimed, epoch, free, key, me, shards, table, take,
 };
 
 /// A test for each store, out of one function.
@@ -50,7 +50,7 @@ async fn a_fresh_table_is_empty_and_may_be_ensured_twice(store: Store) {
     store.ensure_table(MissingTable::Refuse).await.unwrap();
     let scan = store.scan().await.unwrap();
     assert!(scan.leases.is_empty() && scan.unreadable.is_empty());
-    assert_eq!(store.read(&shard(0)).await.unwrap(), None);
+    assert_eq!(store.read(&key(0)).await.unwrap(), None);
 }
 
 /// A lease with something in every field.
@@ -75,7 +75,7 @@ async fn a_lease_reads_back_as_it_was_created(store: Store) {
     for lease in [full(), free(1)] {
         let answer = create(&store, &lease).await;
         assert_eq!(answer, Answer::Applied(Box::new(lease.clone())));
-        assert_eq!(store.read(&lease.shard_id).await.unwrap(), Some(lease));
+        assert_eq!(store.read(&lease.key).await.unwrap(), Some(lease));
     }
 }
 
@@ -87,7 +87,7 @@ async fn a_row_that_is_there_is_not_created_again(store: Store) {
 
 fn update(counter: u64, changes: Vec<Change>) -> Write {
     Write::Update {
-        shard_id: shard(0),
+        key: key(0),
         counter,
         changes,
     }
@@ -103,14 +103,14 @@ async fn an_update_needs_the_counter_and_gives_the_new_row(store: Store) {
     let write = update(3, vec![Change::Owner(None)]);
     let answer = store.write(&write).await.unwrap();
     assert_eq!(answer, Answer::Applied(Box::new(expected.clone())));
-    assert_eq!(store.read(&shard(0)).await.unwrap(), Some(expected));
+    assert_eq!(store.read(&key(0)).await.unwrap(), Some(expected));
 }
 
 async fn a_refused_update_gives_the_row_as_it_is(store: Store) {
     let nothing = store.write(&update(0, vec![])).await.unwrap();
     assert_eq!(nothing, Answer::Refused(None));
     assert_eq!(
-        store.read(&shard(0)).await.unwrap(),
+        store.read(&key(0)).await.unwrap(),
         None,
         "no row came about"
     );
@@ -147,14 +147,14 @@ async fn every_change_arrives(store: Store) {
         let write = update(expected.counter, changes);
         expected.counter += 1;
         store.write(&write).await.unwrap();
-        assert_eq!(store.read(&shard(0)).await.unwrap(), Some(expected.clone()));
+        assert_eq!(store.read(&key(0)).await.unwrap(), Some(expected.clone()));
     }
 }
 
 async fn a_delete_needs_the_counter(store: Store) {
     create(&store, &full()).await;
     let delete = |counter| Write::Delete {
-        shard_id: shard(0),
+        key: key(0),
         counter,
     };
     let row = || Some(Box::new(full()));
@@ -174,7 +174,7 @@ async fn a_scan_gives_every_lease_in_order(store: Store) {
     let numbers: Vec<_> = scan
         .leases
         .iter()
-        .map(|lease| lease.shard_id.number())
+        .map(|lease| lease.shard_id().number())
         .collect();
     assert_eq!(numbers, [0, 3, 5, 8, 11].map(Some));
     assert!(scan.unreadable.is_empty());
@@ -184,12 +184,12 @@ async fn a_lease_lives_its_whole_life(store: Store) {
     let worker = table(&store, "a");
     assert_eq!(worker.create(&[free(0)]).await.unwrap(), 1);
     assert_eq!(worker.create(&[free(0)]).await.unwrap(), 0);
-    let seen = store.read(&shard(0)).await.unwrap().unwrap();
+    let seen = store.read(&key(0)).await.unwrap().unwrap();
     let mut held = take(&worker, &seen).await.unwrap();
     assert_eq!(held.claimed().checkpoint, Checkpoint::TrimHorizon);
     held.checkpoint(at_sub(12, 3)).await.unwrap();
     let mut children = held.end(&[child(1, &[0])]).await.unwrap();
-    let row = store.read(&shard(0)).await.unwrap().unwrap();
+    let row = store.read(&key(0)).await.unwrap().unwrap();
     assert_eq!(row.counter, 3);
     let child = Held::new(&worker, children.remove(0));
     assert!(worker.may_start(child.claimed()).await.unwrap());

@@ -16,7 +16,7 @@ use crate::leases::store::{LeaseStore, MissingTable, StoreErrorKind};
 use crate::leases::table::LeaseTable;
 
 use super::support::{
-    FAILOVER, Held, application, at, at_sub, child, dynamodb_on, free, shard, table, take,
+    FAILOVER, Held, application, at, at_sub, child, dynamodb_on, free, key, table, take,
 };
 
 /// What can befall one exchange. After each of them a second try must do.
@@ -125,7 +125,7 @@ async fn reads_survive_a_hiccup() {
         let mut seen = Observations::new(FAILOVER);
         let scan = bench.meets("Scan", fault, worker.look(&mut seen)).await;
         assert_eq!(scan.unwrap().leases, [free(0)]);
-        let zero = shard(0);
+        let zero = key(0);
         let row = bench.meets("GetItem", fault, worker.read(&zero)).await;
         assert_eq!(row.unwrap(), Some(free(0)));
     }
@@ -139,12 +139,12 @@ async fn creations_and_deletions_survive_a_hiccup() {
         let leases = [free(1)];
         let create = worker.create(&leases);
         bench.meets("PutItem", fault, create).await.unwrap();
-        let row = bench.store.read(&shard(1)).await.unwrap().unwrap();
+        let row = bench.store.read(&key(1)).await.unwrap().unwrap();
         bench
             .meets("DeleteItem", fault, worker.delete(&row))
             .await
             .unwrap();
-        assert_eq!(bench.store.read(&shard(1)).await.unwrap(), None);
+        assert_eq!(bench.store.read(&key(1)).await.unwrap(), None);
     }
 }
 
@@ -175,7 +175,7 @@ async fn no_hiccup_loses_a_lease() {
 
         let checkpoint = held.checkpoint(at_sub(7, 1));
         bench.meets("UpdateItem", fault, checkpoint).await.unwrap();
-        let row = bench.store.read(&shard(0)).await.unwrap().unwrap();
+        let row = bench.store.read(&key(0)).await.unwrap().unwrap();
         assert_eq!(row.checkpoint.to_string(), "7/1");
 
         let released = bench.worker("b");
@@ -183,14 +183,14 @@ async fn no_hiccup_loses_a_lease() {
         let other = take(&released, &free(5)).await.unwrap();
         let end = bench.meets("UpdateItem", fault, other.release()).await;
         assert_eq!(end, LeaseEnd::Released);
-        let row = bench.store.read(&shard(5)).await.unwrap().unwrap();
+        let row = bench.store.read(&key(5)).await.unwrap().unwrap();
         assert_eq!((row.owner, row.incarnation), (None, None));
 
         let children = [child(1, &[0])];
         let end = held.end(&children);
         let children = bench.meets("UpdateItem", fault, end).await.unwrap();
         assert_eq!(children.len(), 1);
-        let row = bench.store.read(&shard(0)).await.unwrap().unwrap();
+        let row = bench.store.read(&key(0)).await.unwrap().unwrap();
         assert!(row.is_ended());
     }
 }
@@ -222,7 +222,7 @@ async fn a_child_is_mine_whatever_befalls_its_creation() {
         let children = [child(1, &[0])];
         let end = held.end(&children);
         let mut children = bench.meets("PutItem", fault, end).await.unwrap();
-        let row = bench.store.read(&shard(1)).await.unwrap().unwrap();
+        let row = bench.store.read(&key(1)).await.unwrap().unwrap();
         assert!(row.is_claimed_by(worker.me()), "{fault:?}");
         // An answer that was lost leaves the claim to the next look at the table.
         let child = match children.pop() {
@@ -248,7 +248,7 @@ async fn after_an_unknown_checkpoint_no_lower_one_is_written() {
         let unknown = bench.env.timeout(second, held.checkpoint(at(9))).await;
         assert!(unknown.is_err(), "there is no answer");
         bench.faults.clear();
-        let row = || async { bench.store.read(&shard(0)).await.unwrap().unwrap() };
+        let row = || async { bench.store.read(&key(0)).await.unwrap().unwrap() };
         assert_eq!(row().await.checkpoint == at(9), written);
 
         if written {

@@ -13,7 +13,7 @@ use crate::leases::state::LeaseError;
 use crate::leases::store::LeaseStore;
 use crate::leases::table::LeaseTable;
 
-use super::support::{FAILOVER, Held, at, at_sub, free, shard, table, take};
+use super::support::{FAILOVER, Held, at, at_sub, free, key, table, take};
 
 struct Bench {
     rows: MemoryLeaseStore,
@@ -36,12 +36,12 @@ impl Bench {
     }
 
     async fn take(&self, table: &LeaseTable) -> Held {
-        let row = self.rows.row(&shard(0)).unwrap();
+        let row = self.rows.row(&key(0)).unwrap();
         take(table, &row).await.unwrap()
     }
 
     fn counter(&self) -> u64 {
-        self.rows.row(&shard(0)).unwrap().counter
+        self.rows.row(&key(0)).unwrap().counter
     }
 }
 
@@ -136,7 +136,7 @@ async fn an_expired_lease_is_not_checkpointed_until_a_renewal_proves_it() {
 #[tokio::test(start_paused = true)]
 async fn a_new_owner_starts_where_the_last_one_stopped() {
     let bench = Bench::new().await;
-    let old_view = bench.rows.row(&shard(0)).unwrap();
+    let old_view = bench.rows.row(&key(0)).unwrap();
     let a = bench.take(&bench.worker("a")).await;
     a.checkpoint(at_sub(7, 2)).await.unwrap();
     // A view from before the checkpoint cannot even be acted on.
@@ -150,7 +150,7 @@ async fn a_released_lease_is_free_at_once() {
     let bench = Bench::new().await;
     let held = bench.take(&bench.worker("a")).await;
     assert_eq!(held.release().await, LeaseEnd::Released);
-    let row = bench.rows.row(&shard(0)).unwrap();
+    let row = bench.rows.row(&key(0)).unwrap();
     assert_eq!((row.owner, row.incarnation), (None, None));
     assert!(!held.is_valid(bench.env.now()));
     let error = held.checkpoint(at(5)).await.unwrap_err();
@@ -174,7 +174,7 @@ async fn a_double_of_the_same_name_is_somebody_else() {
 async fn a_look_that_shows_another_owner_ends_the_lease_at_once() {
     let bench = Bench::new().await;
     let held = bench.take(&bench.worker("a")).await;
-    let mut row = bench.rows.row(&shard(0)).unwrap();
+    let mut row = bench.rows.row(&key(0)).unwrap();
     held.seen(&row);
     held.seen(&free(0));
     assert!(
@@ -232,7 +232,7 @@ async fn a_lease_that_is_found_free_after_its_release_was_released() {
         begun.unwrap();
         bench.rows.apply(&write);
         if is_seen {
-            held.seen(&bench.rows.row(held.shard_id()).unwrap());
+            held.seen(&bench.rows.row(held.key()).unwrap());
         } else {
             bench.env.sleep_until(held.renew_at()).await;
             let error = held.renew().await.unwrap_err();
@@ -272,7 +272,7 @@ mod ends {
         let children = held.end(&[child(1, &[0]), child(2, &[0])]).await.unwrap();
         assert_eq!(children.len(), 2);
         for (child, number) in children.iter().zip([1, 2]) {
-            let row = bench.rows.row(&shard(number)).unwrap();
+            let row = bench.rows.row(&key(number)).unwrap();
             assert!(row.is_claimed_by(worker.me()));
             assert_eq!(row.checkpoint, Checkpoint::TrimHorizon);
             assert_eq!(row.parents, shards([0]));
@@ -281,7 +281,7 @@ mod ends {
             assert!(Held::new(&worker, child.clone()).is_valid(bench.env.now()));
             assert!(worker.may_start(&row).await.unwrap());
         }
-        let parent = bench.rows.row(&shard(0)).unwrap();
+        let parent = bench.rows.row(&key(0)).unwrap();
         assert_eq!(parent.checkpoint, Checkpoint::ShardEnd);
         assert_eq!(parent.children, shards([1, 2]));
     }
@@ -294,11 +294,11 @@ mod ends {
         let error = held.end(&[child(1, &[0])]).await.unwrap_err();
         assert!(matches!(error, LeaseError::Lost(_)));
         assert_ne!(
-            bench.rows.row(&shard(0)).unwrap().checkpoint,
+            bench.rows.row(&key(0)).unwrap().checkpoint,
             Checkpoint::ShardEnd
         );
         // The child is there; it waits for its parent.
-        let row = bench.rows.row(&shard(1)).unwrap();
+        let row = bench.rows.row(&key(1)).unwrap();
         assert!(!bench.worker("b").may_start(&row).await.unwrap());
     }
 
@@ -325,7 +325,7 @@ mod ends {
         bench.rows.replace(claimed(1, b.me(), 4));
         let children = held.end(&[child(1, &[0])]).await.unwrap();
         assert!(children.is_empty());
-        assert!(bench.rows.row(&shard(1)).unwrap().is_claimed_by(b.me()));
+        assert!(bench.rows.row(&key(1)).unwrap().is_claimed_by(b.me()));
     }
 
     /// The other parent's task may hold it: a second claim would move the counter behind its back.
@@ -337,7 +337,7 @@ mod ends {
         bench.rows.replace(claimed(1, worker.me(), 0));
         let children = held.end(&[child(1, &[0])]).await.unwrap();
         assert!(children.is_empty());
-        assert_eq!(bench.rows.row(&shard(1)).unwrap().counter, 0);
+        assert_eq!(bench.rows.row(&key(1)).unwrap().counter, 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -346,11 +346,11 @@ mod ends {
         let worker = bench.worker("a");
         let merged = [child(2, &[0, 1])];
         // Nobody has read the other parent, and nobody ever would.
-        assert!(worker.lacks_parents(&shard(0), &merged).await.unwrap());
+        assert!(worker.lacks_parents(&key(0), &merged).await.unwrap());
         bench.rows.replace(free(2));
-        assert!(!worker.lacks_parents(&shard(0), &merged).await.unwrap());
+        assert!(!worker.lacks_parents(&key(0), &merged).await.unwrap());
         bench.rows.replace(free(1));
-        assert!(!worker.lacks_parents(&shard(0), &merged).await.unwrap());
+        assert!(!worker.lacks_parents(&key(0), &merged).await.unwrap());
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use crate::leases::lease::Checkpoint;
 use crate::leases::row::Item;
 use crate::leases::store::{LeaseStore, MissingTable, StoreErrorKind};
 
-use super::support::{application, at, child, dynamodb_on, free, shard, table, take};
+use super::support::{application, at, child, dynamodb_on, free, key, shard, table, take};
 
 struct Bench {
     raw: Client,
@@ -101,7 +101,7 @@ async fn each_write_changes_what_it_must_and_leaves_the_rest() {
     let before = java_row(0);
     bench.put(before.clone()).await;
     let worker = table(&bench.store, "a");
-    let seen = bench.store.read(&shard(0)).await.unwrap().unwrap();
+    let seen = bench.store.read(&key(0)).await.unwrap().unwrap();
     let held = take(&worker, &seen).await.unwrap();
     let taken = bench.item(0).await;
     assert_eq!(
@@ -151,7 +151,7 @@ async fn each_write_changes_what_it_must_and_leaves_the_rest() {
 async fn an_end_writes_what_a_java_worker_looks_for() {
     let bench = Bench::new().await;
     bench.put(java_row(0)).await;
-    let seen = bench.store.read(&shard(0)).await.unwrap().unwrap();
+    let seen = bench.store.read(&key(0)).await.unwrap().unwrap();
     let mut held = take(&table(&bench.store, "a"), &seen).await.unwrap();
     held.end(&[child(1, &[0]), child(2, &[0])]).await.unwrap();
     let parent = bench.item(0).await;
@@ -179,7 +179,7 @@ async fn a_java_latest_is_dated_by_the_services_clock_when_it_is_claimed() {
         .store
         .service_time()
         .expect("the service has answered");
-    let seen = bench.store.read(&shard(0)).await.unwrap().unwrap();
+    let seen = bench.store.read(&key(0)).await.unwrap().unwrap();
     let held = take(&table(&bench.store, "a"), &seen).await.unwrap();
     assert_eq!(held.claimed().checkpoint, Checkpoint::Latest);
     let started_at = held.claimed().started_at.unwrap();
@@ -196,7 +196,7 @@ async fn a_java_latest_is_dated_by_the_services_clock_when_it_is_claimed() {
 }
 
 async fn held_row(bench: &Bench) -> crate::leases::lease::Lease {
-    bench.store.read(&shard(0)).await.unwrap().unwrap()
+    bench.store.read(&key(0)).await.unwrap().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,7 +228,7 @@ async fn broken_rows_are_counted_and_passed_over() {
     assert_eq!(scan.leases.len(), 1);
     assert_eq!(scan.unreadable.len(), 1);
     assert_eq!(scan.unreadable[0].key(), shard(1).as_str());
-    let error = bench.store.read(&shard(1)).await.unwrap_err();
+    let error = bench.store.read(&key(1)).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unreadable);
     // Its children wait.
     let mut child = free(3);
@@ -237,6 +237,22 @@ async fn broken_rows_are_counted_and_passed_over() {
         .may_start(&child)
         .await
         .unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_of_many_streams_are_counted_and_left_alone() {
+    let bench = Bench::new().await;
+    bench.put(java_row(0)).await;
+    let mut other = java_row(1);
+    let text = "123456789012:orders:1700000000:shardId-000000000001";
+    other.insert("leaseKey".to_owned(), s(text));
+    bench.put(other).await;
+    let scan = bench.store.scan().await.unwrap();
+    let keys: Vec<_> = scan.leases.iter().map(|lease| &lease.key).collect();
+    assert_eq!(keys, [&key(0)]);
+    assert_eq!((scan.multi_stream, scan.unreadable.len()), (1, 0));
+    let row = bench.store.read(&text.parse().unwrap()).await.unwrap();
+    assert_eq!(row, None, "no lease to work on");
 }
 
 /// A page of a scan holds a megabyte.

@@ -42,7 +42,7 @@ pub(super) fn make(number: u32, parents: &[u32], open: bool) -> Shard {
 fn table(leases: impl IntoIterator<Item = Lease>) -> Scan {
     Scan {
         leases: leases.into_iter().collect(),
-        unreadable: Vec::new(),
+        ..Scan::default()
     }
 }
 
@@ -55,7 +55,7 @@ fn missing(shards: &[Shard], table: &Scan, start: Start) -> Vec<(u32, Checkpoint
     missing_leases(shards, table, start)
         .unwrap()
         .into_iter()
-        .map(|lease| (lease.shard_id.number().unwrap(), lease.checkpoint))
+        .map(|lease| (lease.shard_id().number().unwrap(), lease.checkpoint))
         .collect()
 }
 
@@ -237,7 +237,7 @@ fn parents_of_a_merge(
     missing_parents(&[child(9, &[1, other])], ended, shards, table, start)
         .into_iter()
         .map(|lease| {
-            let number = lease.shard_id.number().unwrap();
+            let number = lease.shard_id().number().unwrap();
             (number, lease.checkpoint, lease.started_at)
         })
         .collect()
@@ -336,7 +336,7 @@ fn an_overlooked_co_parent_begins_when_its_neighbour_did() {
     table.leases[2].started_at = Some(epoch(50));
     let leases = missing_leases(&shards, &table, LATEST).unwrap();
     assert_eq!(leases.len(), 1);
-    assert_eq!(leases[0].shard_id, shard(6));
+    assert_eq!(leases[0].shard_id(), &shard(6));
     assert_eq!(leases[0].started_at, Some(epoch(50)));
 }
 
@@ -346,8 +346,8 @@ fn an_unreadable_row_is_a_row() {
     let key = AttributeValue::S(shard(0).to_string());
     let broken = row::read(&[("leaseKey".to_owned(), key)].into()).unwrap_err();
     let table = Scan {
-        leases: Vec::new(),
         unreadable: vec![broken],
+        ..Scan::default()
     };
     assert_eq!(listing(&table, LATEST), ShardFilter::All);
     assert_eq!(missing(&shards, &table, Start::TrimHorizon), []);
@@ -413,14 +413,14 @@ proptest! {
         let state = |id: &ShardId| known.get(&id.number().unwrap()).copied();
         let created = missing_leases(&shards, &table, start).unwrap();
         for (index, lease) in created.iter().enumerate() {
-            prop_assert_eq!(state(&lease.shard_id), None, "it has a lease");
+            prop_assert_eq!(state(lease.shard_id()), None, "it has a lease");
             let listed = |id: &ShardId| shards.iter().any(|shard| shard.shard_id == *id);
             let forgotten = |id: &ShardId| state(id).is_none() && !listed(id);
             let is_orphan = lease.parents.len() == 2 && lease.parents.iter().any(forgotten);
             for parent in &lease.parents {
                 let done = state(parent) == Some(true);
                 // The other parent is: nobody else would make the lease.
-                let earlier = created[..index].iter().any(|lease| lease.shard_id == *parent);
+                let earlier = created[..index].iter().any(|lease| lease.shard_id() == parent);
                 let orphaned = is_orphan && (state(parent).is_some() || earlier);
                 // LATEST does not care for what was before, unless the application was there.
                 let out_of_interest = lease.checkpoint == Checkpoint::Latest;
@@ -446,22 +446,22 @@ proptest! {
             // A holder ends its shard without creating the children, the worst case. Rows of shards
             // that the stream has forgotten are cleaned up.
             let listed = |id: &ShardId| shards.iter().find(|shard| shard.shard_id == *id);
-            table.leases.retain(|lease| listed(&lease.shard_id).is_some());
+            table.leases.retain(|lease| listed(lease.shard_id()).is_some());
             if table.leases.is_empty() {
                 return Ok(());
             }
             let now = table.clone();
             for lease in &mut table.leases {
                 let parents = lease.parents.iter().map(|parent| {
-                    now.leases.iter().find(|lease| lease.shard_id == *parent)
+                    now.leases.iter().find(|lease| lease.shard_id() == parent)
                 });
-                if listed(&lease.shard_id).is_some_and(|shard| !shard.is_open()) && may_start(parents) {
+                if listed(lease.shard_id()).is_some_and(|shard| !shard.is_open()) && may_start(parents) {
                     lease.checkpoint = Checkpoint::ShardEnd;
                 }
             }
         }
         for shard in shards.iter().filter(|shard| shard.is_open()) {
-            let lease = table.leases.iter().find(|lease| lease.shard_id == shard.shard_id);
+            let lease = table.leases.iter().find(|lease| *lease.shard_id() == shard.shard_id);
             prop_assert!(lease.is_some(), "{} has no lease", shard.shard_id);
         }
     }

@@ -27,7 +27,7 @@ use crate::leases::memory::MemoryLeaseStore;
 use crate::leases::observe::Observations;
 use crate::leases::state::{Claim, LeaseError, LeaseState, Step as Progress, Timing};
 
-use super::support::{FAILOVER, at, epoch, me, shard, shards};
+use super::support::{FAILOVER, at, epoch, key, me, shard, shards};
 
 /// What one process does next, or what befalls it.
 #[derive(Debug, Clone)]
@@ -158,7 +158,7 @@ impl World {
     }
 
     fn row(&self) -> Lease {
-        self.store.row(&shard(0)).unwrap()
+        self.store.row(&key(0)).unwrap()
     }
 
     fn step(&mut self, who: usize, step: &Step) -> Check {

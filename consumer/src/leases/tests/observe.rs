@@ -8,7 +8,7 @@ use shardwise_env::{Env, Instant};
 use crate::leases::lease::Lease;
 use crate::leases::observe::{DuplicateWorkerId, Observations};
 
-use super::support::{FAILOVER, claimed, free, me, shard};
+use super::support::{FAILOVER, claimed, free, key, me};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -73,16 +73,16 @@ fn a_lease_expires_when_its_counter_stood_still_for_longer_than_the_failover_tim
     assert!(!watcher.is_available(), "exactly the failover time");
     watcher.look(Duration::ZERO).unwrap();
     assert!(watcher.is_available());
-    assert_eq!(watcher.seen.unchanged_for(&shard(0)), FAILOVER + SECOND);
+    assert_eq!(watcher.seen.unchanged_for(&key(0)), FAILOVER + SECOND);
 }
 
 #[test]
 fn without_another_look_nothing_expires() {
     let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
     watcher.look(SECOND).unwrap();
-    assert_eq!(watcher.seen.unchanged_for(&shard(0)), Duration::ZERO);
+    assert_eq!(watcher.seen.unchanged_for(&key(0)), Duration::ZERO);
     assert_eq!(
-        watcher.seen.unchanged_for(&shard(9)),
+        watcher.seen.unchanged_for(&key(9)),
         Duration::ZERO,
         "never seen"
     );
@@ -100,7 +100,7 @@ fn an_hour_without_a_look_is_no_silence_of_the_owners() {
     assert!(!watcher.is_available());
     watcher.lease.counter = 6;
     watcher.look(FAILOVER / 4).unwrap();
-    assert_eq!(watcher.seen.unchanged_for(&shard(0)), Duration::ZERO);
+    assert_eq!(watcher.seen.unchanged_for(&key(0)), Duration::ZERO);
     // An owner that is dead is found out all the same, by looking on.
     watcher.look(Duration::from_secs(3600)).unwrap();
     watcher.watch(FAILOVER).unwrap();
@@ -194,7 +194,7 @@ proptest! {
             // A look takes a second, which lies between two questions.
             let looked = gap + if index > 0 { SECOND } else { Duration::ZERO };
             most += looked.min(FAILOVER / 3);
-            prop_assert_eq!(watcher.seen.unchanged_for(&shard(0)), most);
+            prop_assert_eq!(watcher.seen.unchanged_for(&key(0)), most);
         }
     }
 }

@@ -10,7 +10,7 @@ use shardwise_types::{HashKey, HashKeyRange};
 use crate::leases::lease::{Checkpoint, Incarnation, Lease};
 use crate::leases::row::{self, Item, Row, attribute};
 
-use super::support::{epoch, shard, shards};
+use super::support::{epoch, key, shard, shards};
 
 fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
@@ -75,11 +75,24 @@ fn rows_of_another_kind_are_not_leases() {
 }
 
 #[test]
+fn a_lease_of_a_table_of_many_streams_is_named_as_such() {
+    let key = "123456789012:orders:1700000000:shardId-000000000007";
+    // Whatever else is in it.
+    for counter in [number("3"), text("?")] {
+        let row = item(&[("leaseKey", text(key)), ("leaseCounter", counter)]);
+        match row::read(&row) {
+            Ok(Row::MultiStream(found)) => assert_eq!(found.to_string(), key),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn what_the_protocol_rests_on_must_be_right() {
     let shard_ids =
         |ids: &[&str]| AttributeValue::Ss(ids.iter().map(ToString::to_string).collect());
     for (name, value) in [
-        ("leaseKey", text("123456789012:orders:1700000000:shardId-0")),
+        ("leaseKey", text("123456789012:orders:soon:shardId-0")),
         ("leaseKey", number("1")),
         ("leaseCounter", text("3")),
         ("leaseCounter", number("-1")),
@@ -134,7 +147,7 @@ fn leases() -> impl Strategy<Value = Lease> {
         .prop_map(|(basics, incarnation, started_at, family, range)| {
             let (owner, checkpoint_owner, counter, owner_switches, checkpoint) = basics;
             Lease {
-                shard_id: shard(7),
+                key: key(7),
                 owner,
                 checkpoint_owner,
                 counter,

@@ -11,6 +11,7 @@ use shardwise_mock::Mock;
 use shardwise_types::{ApplicationName, HashKeyRange, ShardId};
 use tokio::sync::mpsc;
 
+use crate::leases::key::LeaseKey;
 use crate::leases::lease::{Checkpoint, Incarnation, Lease, Me};
 use crate::leases::memory::MemoryLeaseStore;
 use crate::leases::store::LeaseStore;
@@ -21,6 +22,10 @@ pub(super) const FAILOVER: Duration = Duration::from_secs(10);
 
 pub(super) fn shard(number: u32) -> ShardId {
     ShardId::from_number(number)
+}
+
+pub(super) fn key(number: u32) -> LeaseKey {
+    shard(number).into()
 }
 
 pub(super) fn shards(numbers: impl IntoIterator<Item = u32>) -> BTreeSet<ShardId> {
