@@ -1,4 +1,4 @@
-//! What goes wrong in a fleet, and how its stream changes.
+//! What goes wrong in a fleet, and how its stream is split and merged.
 
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ impl World {
             self.wake_the_frozen();
             self.replace_the_dead();
             match self.env.random_below(10) {
+                0 | 1 if self.distributes_itself => self.switch_distribution().await,
                 0 => self.split().await,
                 1 => self.merge().await,
                 2 => self.kill(),

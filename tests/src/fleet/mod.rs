@@ -3,12 +3,14 @@
 //! - `world`: the nodes, and the course of a run.
 //! - `faults`: what goes wrong, and when the stream changes.
 //! - `app`: the application that the workers run, in the style that its seed draws.
+//! - `distribution`: a stream that distributes its records itself.
 //! - `workload`: the records that the producer sends.
 //! - `observer`: the transport in front of the service; it reports to the oracle what the service did.
 //! - `oracle`: what is allowed; it judges each event when it happens.
 //! - `ledger`: what the oracle knows of shards, leases and user records.
 
 mod app;
+mod distribution;
 mod faults;
 mod ledger;
 mod observer;

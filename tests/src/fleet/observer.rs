@@ -119,7 +119,9 @@ impl Observer {
                 self.list_shards().await;
             }
             let data = Bytes::from(STANDARD.decode(entry.data).unwrap());
-            let members = match decode(data) {
+            let decoded = decode(data);
+            let aggregated = matches!(decoded, Decoded::Aggregated(_));
+            let members: Vec<_> = match decoded {
                 Decoded::Aggregated(aggregate) => aggregate
                     .iter()
                     .zip(aggregate.hash_keys())
@@ -135,7 +137,7 @@ impl Observer {
                 Decoded::Corrupt { error, .. } => panic!("the producer sent this: {error}"),
             };
             self.oracle
-                .stored(&shard, &number.parse().unwrap(), &members);
+                .stored(&shard, &number.parse().unwrap(), &members, aggregated);
         }
     }
 

@@ -53,6 +53,7 @@ struct State {
     failed: usize,
     surely_absent: Vec<Id>,
     judges_losses: bool,
+    judges_order: bool,
     violations: Vec<String>,
     events: Vec<String>,
     /// The events before the first violation, once there is one.
@@ -94,6 +95,7 @@ impl Oracle {
             failed: 0,
             surely_absent: Vec::new(),
             judges_losses: true,
+            judges_order: true,
             violations: Vec::new(),
             events: Vec::new(),
             story: None,
@@ -111,6 +113,11 @@ impl Oracle {
     /// that the table does not show.
     pub(super) fn do_not_judge_losses(&self) {
         self.lock().judges_losses = false;
+    }
+
+    /// Where the service distributes the records of a key over all shards they have no order.
+    pub(super) fn do_not_judge_order(&self) {
+        self.lock().judges_order = false;
     }
 
     /// Something happened that a reader of a failing seed wants to know.
@@ -160,12 +167,14 @@ impl Oracle {
         self.lock().shards.contains_key(shard)
     }
 
-    /// The service stored a Kinesis record with these members; each with its hash key.
+    /// The service stored a Kinesis record with these members; each with its hash key. What is not
+    /// aggregated is every consumer's to deliver, wherever the service has put it.
     pub(super) fn stored(
         &self,
         shard: &ShardId,
         number: &SequenceNumber,
         members: &[(Id, HashKey)],
+        aggregated: bool,
     ) {
         let since = self.env.now();
         let mut state = self.lock();
@@ -178,7 +187,8 @@ impl Oracle {
         let State { shards, keys, .. } = &mut *state;
         let known = shards.get_mut(shard).unwrap();
         let range = known.shard.hash_key_range;
-        let whole = members.iter().all(|(_, hash)| range.contains(*hash));
+        let fits = |hash: HashKey| !aggregated || range.contains(hash);
+        let whole = members.iter().all(|(_, hash)| fits(*hash));
         for (sub, (id, hash)) in (0..).zip(members) {
             let sent = keys.entry(id.0).or_default().record(id.1);
             let place = (number.clone(), sub);
@@ -187,7 +197,7 @@ impl Oracle {
                 place: place.clone(),
                 deliverable: whole,
             });
-            if range.contains(*hash) && !sent.delivered {
+            if fits(*hash) && !sent.delivered {
                 known.waiting.insert(place, Waiting { id: *id, since });
             }
         }
@@ -305,6 +315,7 @@ impl Oracle {
             let text = format!("{shard} is read by {worker} before its parents have ended");
             self.violation(&mut state, "ORDER", &text);
         }
+        let judges_order = state.judges_order;
         let State { shards, keys, .. } = &mut *state;
         let key = keys.entry(id.0).or_default();
         let sent = key.record(id.1);
@@ -319,7 +330,7 @@ impl Oracle {
         }
         let rank = (depth, place);
         match &key.newest {
-            Some(before) if rank < *before => {
+            Some(before) if rank < *before && judges_order => {
                 let text = format!("{id:?} at {rank:?} in {shard} by {worker} after {before:?}");
                 self.violation(&mut state, "ORDER", &text);
             }

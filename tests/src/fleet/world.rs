@@ -69,6 +69,10 @@ pub(super) struct World {
     pub(super) producer_faults: Faults,
     sender: Option<(oneshot::Sender<()>, Task<()>)>,
     born: u64,
+    /// The service chooses the shard of each record (AUTO), at least for a part of the run.
+    pub(super) distributes_itself: bool,
+    /// Whether it does now.
+    pub(super) is_auto: bool,
     /// When frozen members wake up.
     pub(super) frozen: BTreeMap<u64, shardwise_env::Instant>,
 }
@@ -104,6 +108,9 @@ impl World {
             producer_faults: Faults::default(),
             sender: None,
             born: 0,
+            // Not drawn, so that other fleets play as without this.
+            distributes_itself: seed % 8 == 5,
+            is_auto: true,
             frozen: BTreeMap::new(),
             simulation,
             leases: (store == Store::Memory).then(MemoryLeaseStore::new),
@@ -121,11 +128,13 @@ impl World {
         }
         world.note(&format!("{:?}", world.character));
         let shards = 1 + u32::try_from(world.env.random_below(4)).unwrap();
-        world
-            .kinesis
-            .create_stream(&world.stream, shards)
-            .await
-            .unwrap();
+        if world.distributes_itself {
+            world.oracle().do_not_judge_order();
+            world.create_auto_stream().await;
+        } else {
+            let created = world.kinesis.create_stream(&world.stream, shards);
+            created.await.unwrap();
+        }
         world.env.sleep(Duration::from_secs(1)).await;
         world.observer.list_shards().await;
         world.replace_the_dead();
