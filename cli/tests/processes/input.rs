@@ -117,7 +117,7 @@ fn with_keep_going_all_lines_are_tried_and_their_failures_folded() {
 }
 
 #[test]
-fn text_of_wide_characters_and_compressed_files_are_refused_before_anything_is_sent() {
+fn wide_text_and_compressed_files_are_refused_before_anything_is_sent() {
     let folder = Folder::new();
     for (input, what) in [
         (&b"\xff\xfeo\0n\0e\0\n\0"[..], "UTF-16"),

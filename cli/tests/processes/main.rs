@@ -59,7 +59,7 @@ async fn a_worker_that_is_killed_is_replaced_and_nothing_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_is_frozen_for_longer_than_its_lease_does_no_harm_when_it_thaws() {
+async fn a_worker_frozen_for_longer_than_its_lease_does_no_harm_when_it_thaws() {
     let mut fleet = Fleet::new();
     let proxies = [
         Proxy::start(fleet.mock.address.clone()).await,
@@ -91,7 +91,7 @@ async fn a_worker_that_is_frozen_for_longer_than_its_lease_does_no_harm_when_it_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_whose_connections_are_refused_for_longer_than_a_lease_go_on_afterwards() {
+async fn workers_that_are_cut_off_for_longer_than_a_lease_go_on_afterwards() {
     cut_off(Way::Refuse, "refused").await;
 }
 

@@ -272,7 +272,7 @@ fn a_claim_whose_answer_was_lost_is_taken_at_once() {
 }
 
 #[test]
-fn a_predecessors_leases_are_taken_when_they_expire_and_nothing_is_stolen_meanwhile() {
+fn a_predecessors_leases_are_taken_once_expired_and_none_is_stolen() {
     let leases = || {
         let mut leases = of("b", 0..4);
         leases.extend((4..8).map(|number| claimed(number, &me("a", "of the dead"), 3)));

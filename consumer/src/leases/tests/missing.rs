@@ -199,7 +199,7 @@ fn a_child_of_a_parent_that_nobody_knows_any_more_is_created() {
 }
 
 #[test]
-fn a_merged_child_of_a_forgotten_shard_is_created_though_the_other_parent_is_read() {
+fn a_merged_child_of_a_forgotten_shard_is_created_beside_a_read_parent() {
     let shards = [make(1, &[], false), make(2, &[0, 1], true)];
     let table = with(&Checkpoint::TrimHorizon, &[1]);
     for start in [LATEST, Start::TrimHorizon] {

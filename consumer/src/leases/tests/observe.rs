@@ -66,7 +66,7 @@ fn an_owned_lease_is_not_free_at_first_sight_and_an_unowned_one_is() {
 /// Counted from the end of the first look to the beginning of the last: whatever happened within
 /// the looks themselves, the counter stood still for at least so long.
 #[test]
-fn a_lease_expires_when_its_counter_stood_still_for_longer_than_the_failover_time() {
+fn a_lease_expires_when_its_counter_stood_still_for_the_failover_time() {
     let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
     watcher.look(SECOND).unwrap();
     watcher.watch(FAILOVER).unwrap();
