@@ -63,11 +63,11 @@ impl<P: RecordProcessor> Coordinator<P> {
             .chain(&self.members.in_flight)
             .cloned()
             .collect();
-        let me = self.table.me();
+        let identity = self.table.identity();
         // The lease of a child whose parent is ending here is claimed by this worker, and is
         // on its way as a report.
         let arriving = scan.leases.iter().filter(|lease| {
-            lease.is_claimed_by(me)
+            lease.is_claimed_by(identity)
                 && lease
                     .parent_keys()
                     .any(|key| self.members.shards.contains_key(&key))
@@ -78,7 +78,7 @@ impl<P: RecordProcessor> Coordinator<P> {
             .cloned()
             .collect();
         let view = View {
-            me,
+            identity,
             leases: &scan.leases,
             seen,
             held: &held,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use shardwise_types::WorkerId;
 
 use super::key::LeaseKey;
-use super::lease::{Lease, Me};
+use super::lease::{Identity, Lease};
 use super::observe::Observations;
 
 /// A lease that has been free for this many failover times is taken beyond one's share: whoever
@@ -25,7 +25,7 @@ const OVERDUE_AFTER: u32 = 3;
 /// What a worker decides from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
-    pub(crate) me: &'a Me,
+    pub(crate) identity: &'a Identity,
     /// All leases, from a look that is already in `seen`.
     pub(crate) leases: &'a [Lease],
     pub(crate) seen: &'a Observations,
@@ -56,7 +56,7 @@ fn takes<'a>(view: &View<'a>, mut random_below: impl FnMut(u64) -> u64) -> Vec<&
     // This worker's by the table though it does not hold them: claims whose answer was lost.
     let forgotten = view
         .open()
-        .filter(|lease| lease.is_claimed_by(view.me) && view.may_take(lease));
+        .filter(|lease| lease.is_claimed_by(view.identity) && view.may_take(lease));
     let mut takes: Vec<&Lease> = forgotten.collect();
 
     let mut free: Vec<&Lease> = view
@@ -115,7 +115,7 @@ impl<'a> View<'a> {
     }
 
     fn is_mine(&self, lease: &Lease) -> bool {
-        self.held.contains(&lease.key) || lease.is_claimed_by(self.me)
+        self.held.contains(&lease.key) || lease.is_claimed_by(self.identity)
     }
 
     fn is_free(&self, lease: &Lease) -> bool {
@@ -161,7 +161,7 @@ impl<'a> Standing<'a> {
             match lease.actual_owner() {
                 _ if view.is_mine(lease) => standing.count_mine(lease),
                 _ if view.is_free(lease) => {}
-                Some(owner) if *owner != view.me.worker_id => {
+                Some(owner) if *owner != view.identity.worker_id => {
                     *standing.others.entry(owner).or_default() += 1;
                 }
                 _ => standing.count_mine(lease),

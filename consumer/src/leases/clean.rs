@@ -1,4 +1,4 @@
-//! Which rows are done with: leases of finished shards that nobody needs any more. Pure.
+//! Which rows are done with: leases of finished shards that are not needed any more. Pure.
 //!
 //! A row goes once its shard is finished, every child has a lease and has been read from, and no
 //! parent has a row. So rows go from the oldest on, a child that waits for its parents finds them,
@@ -28,7 +28,7 @@ pub(crate) fn finished<'a>(table: &'a Scan, shards: &[Shard]) -> Vec<&'a Lease> 
                 let row = rows.get(child.as_str()).copied().flatten();
                 row.is_some_and(has_begun)
             }),
-            // Nobody knows a child. If the stream has forgotten the shard, nobody will.
+            // No child is known. If the stream has forgotten the shard, none will be.
             None => !listed.contains(lease.shard_id()),
         };
         let is_oldest = !lease

@@ -7,11 +7,11 @@
 //! adds one to it, so of two writers that saw the same row at most one succeeds, and a holder whose
 //! lease was taken cannot write any more, however late its request arrives.
 //!
-//! The price of it: a holder whose write succeeded but whose answer was lost, and the SDK that
-//! repeats such a write by itself, find a counter that is not the one they expect. [`judge`] tells
-//! this from a lost lease: the counter is one above mine, the owner is me and the incarnation is
-//! mine, so the write was my own. Then the **whole** row is adopted. Adopting the counter alone
-//! would let a checkpoint go backwards.
+//! The price of it: a holder whose write succeeded but whose answer was lost finds a counter that is
+//! not the one it expects when it writes again. [`judge`] tells this from a lost lease: the counter is
+//! one above the one that was seen, and owner and incarnation are the writer's, so the write was its
+//! own. Then the **whole** row is adopted. Adopting the counter alone would let a checkpoint go
+//! backwards.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -20,17 +20,17 @@ use shardwise_types::{ShardId, WorkerId};
 
 use super::end::LeaseEnd;
 use super::key::LeaseKey;
-use super::lease::{Checkpoint, Incarnation, Lease, Me};
+use super::lease::{Checkpoint, Identity, Incarnation, Lease};
 
 /// What somebody wants of a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Intent {
     /// Put the row there as it is, unless there is one.
     Create,
-    /// Make the lease mine, whoever has it: free, expired, or taken from a worker with too many.
-    /// Where the row says `LATEST` but not since when, it is since `started_at`.
+    /// Make the lease the writer's, whoever has it: free, expired, or taken from a worker with too
+    /// many. Where the row says `LATEST` but not since when, it is since `started_at`.
     Take { started_at: SystemTime },
-    /// Show that I am alive.
+    /// Show that the holder lives.
     Renew,
     /// Write down what is done.
     Checkpoint(Checkpoint),
@@ -87,18 +87,18 @@ pub(crate) enum Answer {
 pub(crate) enum Verdict {
     /// What was wanted is written, by this write.
     Done(Box<Lease>),
-    /// What was wanted is written, by an earlier write of mine whose answer was lost: perhaps by
-    /// the SDK's first try of this one, perhaps long ago.
+    /// What was wanted is written, by an earlier write of the same process whose answer was lost:
+    /// perhaps by an earlier try of this one, perhaps long ago.
     AlreadyDone(Box<Lease>),
-    /// The row is mine, but an earlier write of mine came first: go on from this row and write again.
-    /// A claim is always written again, since nobody knows when the earlier one was sent.
+    /// The row is the writer's, but an earlier write of it came first: go on from this row and write
+    /// again. A claim is always written again, since it is not known when the earlier one was sent.
     Again(Box<Lease>),
-    /// The lease is not mine, or not any more.
+    /// The lease is not the writer's, or not any more.
     Lost(LeaseEnd),
 }
 
 /// The write that carries out an intent, given the row as last seen.
-pub(crate) fn next(seen: &Lease, me: &Me, intent: &Intent) -> Write {
+pub(crate) fn next(seen: &Lease, identity: &Identity, intent: &Intent) -> Write {
     let changes = match intent {
         Intent::Create => return Write::Create(Box::new(seen.clone())),
         Intent::Delete => {
@@ -107,7 +107,7 @@ pub(crate) fn next(seen: &Lease, me: &Me, intent: &Intent) -> Write {
                 counter: seen.counter,
             };
         }
-        Intent::Take { started_at } => take(seen, me, *started_at),
+        Intent::Take { started_at } => take(seen, identity, *started_at),
         Intent::Renew => Vec::new(),
         Intent::Checkpoint(checkpoint) => {
             vec![
@@ -129,13 +129,13 @@ pub(crate) fn next(seen: &Lease, me: &Me, intent: &Intent) -> Write {
     }
 }
 
-fn take(seen: &Lease, me: &Me, started_at: SystemTime) -> Vec<Change> {
+fn take(seen: &Lease, identity: &Identity, started_at: SystemTime) -> Vec<Change> {
     let mut changes = vec![
-        Change::Owner(Some(me.worker_id.clone())),
-        Change::Incarnation(Some(me.incarnation.clone())),
+        Change::Owner(Some(identity.worker_id.clone())),
+        Change::Incarnation(Some(identity.incarnation.clone())),
         Change::RemoveCheckpointOwner,
     ];
-    if seen.owner.as_ref() != Some(&me.worker_id) {
+    if seen.owner.as_ref() != Some(&identity.worker_id) {
         changes.push(Change::OwnerSwitches(seen.owner_switches.saturating_add(1)));
     }
     if seen.checkpoint == Checkpoint::Latest && seen.started_at.is_none() {
@@ -144,7 +144,7 @@ fn take(seen: &Lease, me: &Me, started_at: SystemTime) -> Vec<Change> {
     changes
 }
 
-/// In the middle of a handover the lease goes to the worker that waits for it, else to nobody. A
+/// In the middle of a handover the lease goes to the worker that waits for it, else it is free. A
 /// handover that this holder does not know of yet ends with the lease being free: its counter did
 /// not move, so the condition cannot notice it.
 fn release(seen: &Lease) -> Vec<Change> {
@@ -156,39 +156,42 @@ fn release(seen: &Lease) -> Vec<Change> {
 }
 
 /// What the answer to [`next`]'s write means.
-pub(crate) fn judge(seen: &Lease, me: &Me, intent: &Intent, answer: Answer) -> Verdict {
+pub(crate) fn judge(seen: &Lease, identity: &Identity, intent: &Intent, answer: Answer) -> Verdict {
     match (intent, answer) {
         (Intent::Create | Intent::Release | Intent::Delete, Answer::Applied(row)) => {
             Verdict::Done(row)
         }
-        // Changed by hand, without the counter: the table's word counts, not mine.
-        (_, Answer::Applied(row)) if !row.is_claimed_by(me) => Verdict::Lost(loss(&row, me)),
+        // Changed by hand, without the counter: what the table says counts.
+        (_, Answer::Applied(row)) if !row.is_claimed_by(identity) => {
+            Verdict::Lost(loss(&row, identity))
+        }
         (_, Answer::Applied(row)) => Verdict::Done(row),
         // Nothing is left to be given up or removed.
         (Intent::Release | Intent::Delete, Answer::Refused(None)) => {
             Verdict::AlreadyDone(Box::new(seen.clone()))
         }
         (_, Answer::Refused(None)) => Verdict::Lost(LeaseEnd::RowGone),
-        (Intent::Create, Answer::Refused(Some(row))) if row.is_claimed_by(me) => {
+        (Intent::Create, Answer::Refused(Some(row))) if row.is_claimed_by(identity) => {
             Verdict::AlreadyDone(row)
         }
         (Intent::Create | Intent::Delete, Answer::Refused(Some(row))) => {
-            Verdict::Lost(loss(&row, me))
+            Verdict::Lost(loss(&row, identity))
         }
-        (_, Answer::Refused(Some(row))) => refused(seen, me, intent, row),
+        (_, Answer::Refused(Some(row))) => refused(seen, identity, intent, row),
     }
 }
 
-/// A holder's write, or a taker's, was refused: was it my own earlier write that came first?
-fn refused(seen: &Lease, me: &Me, intent: &Intent, row: Box<Lease>) -> Verdict {
+/// A holder's write, or a taker's, was refused: was it an earlier write of the same process that came
+/// first?
+fn refused(seen: &Lease, identity: &Identity, intent: &Intent, row: Box<Lease>) -> Verdict {
     if seen.counter.checked_add(1) != Some(row.counter) {
-        return Verdict::Lost(loss(&row, me));
+        return Verdict::Lost(loss(&row, identity));
     }
     if *intent == Intent::Release && row.owner.is_none() {
         return Verdict::AlreadyDone(row);
     }
-    if !row.is_claimed_by(me) {
-        return Verdict::Lost(loss(&row, me));
+    if !row.is_claimed_by(identity) {
+        return Verdict::Lost(loss(&row, identity));
     }
     let already = match intent {
         Intent::Renew => true,
@@ -203,12 +206,12 @@ fn refused(seen: &Lease, me: &Me, intent: &Intent, row: Box<Lease>) -> Verdict {
     }
 }
 
-/// Whose the lease is, if it is not mine.
-pub(super) fn loss(row: &Lease, me: &Me) -> LeaseEnd {
+/// What became of a lease whose row is not this process's.
+pub(super) fn loss(row: &Lease, identity: &Identity) -> LeaseEnd {
     match row.actual_owner() {
         None => LeaseEnd::Freed,
-        // Without an incarnation nobody claimed it, so there need not be another process.
-        Some(owner) if row.is_of_my_double(me) && row.incarnation.is_some() => {
+        // Without an incarnation no process claimed it, so there need not be another one.
+        Some(owner) if row.is_of_namesake(identity) && row.incarnation.is_some() => {
             LeaseEnd::TakenByNamesake(owner.clone())
         }
         Some(owner) => LeaseEnd::TakenBy(owner.clone()),

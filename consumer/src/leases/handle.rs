@@ -59,7 +59,7 @@ impl LeaseHandle {
     /// The handle of a lease that was just claimed.
     pub(crate) fn new(table: LeaseTable, claim: Claim, reports: mpsc::Sender<LeaseReport>) -> Self {
         let claimed = claim.row.clone();
-        let state = LeaseState::new(table.me().clone(), table.timing(), claim);
+        let state = LeaseState::new(table.identity().clone(), table.timing(), claim);
         Self(Arc::new(Inner {
             table,
             claimed,

@@ -29,7 +29,7 @@ pub(crate) struct Lease {
     /// Heartbeat and fence in one: every write of the holder and every change of the owner adds
     /// one, and every write is conditional on the value last seen.
     pub(crate) counter: u64,
-    /// The process that claimed the lease; none if nobody of ours did.
+    /// The process that claimed the lease; none if no worker of this toolkit did.
     pub(crate) incarnation: Option<Incarnation>,
     /// What is done.
     pub(crate) checkpoint: Checkpoint,
@@ -46,7 +46,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// A lease that nobody owns and nobody has written yet.
+    /// A lease without an owner, not written yet.
     pub(crate) fn new(key: impl Into<LeaseKey>, checkpoint: Checkpoint) -> Self {
         Self {
             key: key.into(),
@@ -79,13 +79,14 @@ impl Lease {
     }
 
     /// Whether this process, and not another one of the same name, claimed the lease.
-    pub(crate) fn is_claimed_by(&self, me: &Me) -> bool {
-        self.is_named(me) && self.incarnation.as_ref() == Some(&me.incarnation)
+    pub(crate) fn is_claimed_by(&self, identity: &Identity) -> bool {
+        self.is_named(identity) && self.incarnation.as_ref() == Some(&identity.incarnation)
     }
 
-    /// Whether the lease bears my name but another process claimed it: my predecessor, or a double.
-    pub(crate) fn is_of_my_double(&self, me: &Me) -> bool {
-        self.is_named(me) && !self.is_claimed_by(me)
+    /// Whether the lease bears this worker's name but another process claimed it: its predecessor, or a
+    /// live process of the same name.
+    pub(crate) fn is_of_namesake(&self, identity: &Identity) -> bool {
+        self.is_named(identity) && !self.is_claimed_by(identity)
     }
 
     /// Whether the shard is done: every record up to its end is processed.
@@ -93,20 +94,20 @@ impl Lease {
         self.checkpoint == Checkpoint::ShardEnd
     }
 
-    fn is_named(&self, me: &Me) -> bool {
-        self.actual_owner() == Some(&me.worker_id)
+    fn is_named(&self, identity: &Identity) -> bool {
+        self.actual_owner() == Some(&identity.worker_id)
     }
 }
 
 /// One running worker: its name in the table, and what tells it from a namesake.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Me {
+pub(crate) struct Identity {
     pub(crate) worker_id: WorkerId,
     pub(crate) incarnation: Incarnation,
 }
 
-impl Me {
-    /// A worker of this name with an incarnation that nobody else has.
+impl Identity {
+    /// A worker of this name with an incarnation that no other process has.
     pub(crate) fn new(worker_id: WorkerId, env: &Env) -> Self {
         Self {
             worker_id,

@@ -6,7 +6,7 @@
 //!   position. Together they must cover the ring of hash keys, else records would be missed.
 //! - In a table with leases, an open shard without one is either a descendant of shards that have
 //!   leases or not. A descendant gets its lease when its parents are done, usually from the worker
-//!   that reads them, so here only if that has failed; and those of its ancestors that nobody has
+//!   that reads them, so here only if that has failed; and those of its ancestors that no worker has
 //!   read get theirs first. Any other shard begins at the initial position: `LATEST` with the shard
 //!   itself, the others with its oldest ancestors that are still there.
 //!
@@ -195,7 +195,7 @@ struct Family<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leased {
     Ended,
-    /// Or unreadable, which is as good as unfinished: nobody may go past it.
+    /// Or unreadable, which is as good as unfinished: no worker may go past it.
     Unfinished,
 }
 

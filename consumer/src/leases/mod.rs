@@ -22,7 +22,7 @@
 //! # How a worker uses it
 //! ```text
 //! let store: Arc<dyn LeaseStore> = Arc::new(DynamoDbStore::new(&aws, &application, failover));
-//! let table = LeaseTable::new(store, Me::new(worker_id, env), env.clone(), failover);
+//! let table = LeaseTable::new(store, Identity::new(worker_id, env), env.clone(), failover);
 //! table.ensure(MissingTable::Create).await?;
 //!
 //! // At each look (at least every failover / 4), seen: Observations being this worker's memory:
@@ -70,7 +70,7 @@ pub(crate) use self::dynamodb::DynamoDbStore;
 pub use self::end::LeaseEnd;
 pub(crate) use self::handle::{LeaseHandle, LeaseReport};
 pub use self::key::{LeaseKey, StreamKey};
-pub(crate) use self::lease::{Checkpoint, Lease, Me};
+pub(crate) use self::lease::{Checkpoint, Identity, Lease};
 pub use self::memory::MemoryLeaseStore;
 pub(crate) use self::missing::{Start, SyncError, listing, missing_leases, missing_parents};
 pub(crate) use self::observe::Observations;

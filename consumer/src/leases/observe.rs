@@ -1,9 +1,9 @@
 //! Which leases live: by observation, without comparing the clocks of two hosts.
 //!
-//! A lease is expired if its counter has not moved for longer than the failover time on *my*
-//! monotonic clock. So after a start nothing is expired until I have looked for that long. And what
-//! happened while nobody looked is not known: after an outage of the table, or after this host stood
-//! still, the owners were silent for as long as I was, and are given the time to renew.
+//! A lease is expired if its counter has not moved for longer than the failover time on the observer's
+//! monotonic clock. So after a start nothing is expired until the worker has looked for that long. And
+//! what happened between two looks is not known: after an outage of the table, or after this host stood
+//! still, the owners were silent for as long as the observer was, and are given the time to renew.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use shardwise_env::Instant;
 use shardwise_types::WorkerId;
 
 use super::key::LeaseKey;
-use super::lease::{Lease, Me};
+use super::lease::{Identity, Lease};
 
 /// How often the counter of a lease that bears my name, but is not mine, must have moved to prove
 /// that another process writes it. Once proves nothing: the first look may have been at an old row,
-/// or my predecessor's last request may still have been under way.
+/// or the last request of this worker's predecessor may still have been under way.
 const MOVES_OF_A_DOUBLE: u32 = 2;
 
 /// What one gap between two looks counts for at most, as a part of the failover time: 1 / this.
@@ -53,7 +53,7 @@ struct Double {
     moves: u32,
 }
 
-/// Two live processes use one worker id. They would steal each other's leases for ever.
+/// Two live processes use one worker id. They would steal each other's leases without end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("another live process uses the worker id {worker_id}: it renews the lease of {key}")]
 pub(crate) struct DuplicateWorkerId {
@@ -79,7 +79,7 @@ impl Observations {
     /// [`DuplicateWorkerId`] once it is certain.
     pub(crate) fn observe(
         &mut self,
-        me: &Me,
+        identity: &Identity,
         leases: &[Lease],
         asked: Instant,
         answered: Instant,
@@ -89,7 +89,7 @@ impl Observations {
         for lease in leases {
             let earlier = before.get(&lease.key);
             let double = lease
-                .is_of_my_double(me)
+                .is_of_namesake(identity)
                 .then(|| Double::seen(earlier.and_then(|earlier| earlier.double), lease.counter));
             if double.is_some_and(|double| double.moves >= MOVES_OF_A_DOUBLE) {
                 duplicate.get_or_insert_with(|| lease.key.clone());
@@ -116,7 +116,7 @@ impl Observations {
         match duplicate {
             None => Ok(()),
             Some(key) => Err(DuplicateWorkerId {
-                worker_id: me.worker_id.clone(),
+                worker_id: identity.worker_id.clone(),
                 key,
             }),
         }
@@ -128,7 +128,7 @@ impl Observations {
         observed.map_or(Duration::ZERO, |observed| observed.silent)
     }
 
-    /// Whether anybody may take the lease: nobody owns it, or its owner has fallen silent.
+    /// Whether any worker may take the lease: it has no owner, or one that has fallen silent.
     pub(crate) fn is_available(&self, lease: &Lease, failover: Duration) -> bool {
         lease.actual_owner().is_none() || self.unchanged_for(&lease.key) > failover
     }

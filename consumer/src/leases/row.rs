@@ -3,7 +3,7 @@
 //! Reading is tolerant: attributes that this toolkit does not know are passed over, those that it
 //! can do without may be missing or broken. A row that lacks what the protocol rests on (key,
 //! counter, checkpoint) or has it in a form that cannot be understood is [`Unreadable`]: whoever
-//! scans counts it and goes on, and nobody writes to it.
+//! scans counts it and goes on, and it is never written to.
 //!
 //! Writing: [`item`] is for new rows only. Existing rows are changed attribute by attribute
 //! (`dynamodb.rs`), so what others keep there stays.

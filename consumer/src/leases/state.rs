@@ -4,7 +4,7 @@
 //!
 //! - **Validity.** The lease is held while less than the failover time has passed since the last write
 //!   that is known to have succeeded was *sent*, on the holder's monotonic clock. Others count from the
-//!   moment they see the counter move, which is later, so nobody takes the lease while its holder relies
+//!   moment they see the counter move, which is later, so no worker takes the lease while its holder relies
 //!   on it.
 //! - **Floor.** A checkpoint whose answer is lost may be in the table, or get there later. So the
 //!   farthest progress that was ever attempted is the least that is written from then on: what it says
@@ -18,7 +18,7 @@ use shardwise_env::Instant;
 
 use super::decide::{self, Answer, Intent, Verdict, Write};
 use super::end::LeaseEnd;
-use super::lease::{Checkpoint, Lease, Me};
+use super::lease::{Checkpoint, Identity, Lease};
 use super::store::StoreError;
 
 /// Why a wish about a lease was not fulfilled.
@@ -66,7 +66,7 @@ pub(crate) struct Claim {
 /// The state of one held lease.
 #[derive(Debug, Clone)]
 pub(super) struct LeaseState {
-    me: Me,
+    identity: Identity,
     timing: Timing,
     row: Lease,
     /// The farthest progress that is written or may be, [`Intent::Checkpoint`] or [`Intent::End`].
@@ -94,9 +94,9 @@ pub(super) enum Step {
 
 impl LeaseState {
     /// The state of a lease that was just claimed.
-    pub(super) fn new(me: Me, timing: Timing, claim: Claim) -> Self {
+    pub(super) fn new(identity: Identity, timing: Timing, claim: Claim) -> Self {
         Self {
-            me,
+            identity,
             timing,
             farthest: Intent::Checkpoint(claim.row.checkpoint.clone()),
             row: claim.row,
@@ -164,7 +164,7 @@ impl LeaseState {
             }
             intent => intent,
         };
-        let write = decide::next(&self.row, &self.me, &intent);
+        let write = decide::next(&self.row, &self.identity, &intent);
         self.unsettled.get_or_insert(now);
         self.under_way = Some((intent, now));
         Ok(Some(write))
@@ -177,7 +177,7 @@ impl LeaseState {
         };
         // All that is unknown is settled by the answer: the counter that those writes need is past.
         let earliest = self.unsettled.take().unwrap_or(sent);
-        let (row, step, proven) = match decide::judge(&self.row, &self.me, &intent, answer) {
+        let (row, step, proven) = match decide::judge(&self.row, &self.identity, &intent, answer) {
             Verdict::Done(row) => (row, Step::Done, sent),
             Verdict::AlreadyDone(row) => (row, Step::Done, earliest),
             Verdict::Again(row) => (row, Step::Again, earliest),
@@ -197,8 +197,11 @@ impl LeaseState {
 
     /// A look at the table showed this row. Only a newer one than the last proves anything.
     pub(super) fn seen(&mut self, row: &Lease) {
-        if self.end.is_none() && row.counter > self.row.counter && !row.is_claimed_by(&self.me) {
-            self.lose(decide::loss(row, &self.me));
+        if self.end.is_none()
+            && row.counter > self.row.counter
+            && !row.is_claimed_by(&self.identity)
+        {
+            self.lose(decide::loss(row, &self.identity));
         }
     }
 

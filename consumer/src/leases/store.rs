@@ -61,7 +61,7 @@ pub(crate) enum MissingTable {
 pub(crate) struct Scan {
     /// The leases, in the order of their keys.
     pub(crate) leases: Vec<Lease>,
-    /// Rows that could not be understood. Their shards are not free, and nobody here works on them.
+    /// Rows that could not be understood. Their shards are not free, and are left alone.
     pub(crate) unreadable: Vec<Unreadable>,
     /// How many leases belong to a table of many streams. They are left alone.
     pub(crate) multi_stream: u64,

@@ -8,7 +8,7 @@ use shardwise_env::{Env, Instant};
 
 use super::decide::{self, Intent, Verdict};
 use super::key::LeaseKey;
-use super::lease::{Checkpoint, Lease, Me};
+use super::lease::{Checkpoint, Identity, Lease};
 use super::missing::may_start;
 use super::observe::{DuplicateWorkerId, Observations};
 use super::retry::Tries;
@@ -29,17 +29,22 @@ pub(crate) struct LeaseTable(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Arc<dyn LeaseStore>,
-    me: Me,
+    identity: Identity,
     env: Env,
     timing: Timing,
 }
 
 impl LeaseTable {
     /// The table in this store, for this worker.
-    pub(crate) fn new(store: Arc<dyn LeaseStore>, me: Me, env: Env, failover: Duration) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn LeaseStore>,
+        identity: Identity,
+        env: Env,
+        failover: Duration,
+    ) -> Self {
         Self(Arc::new(Inner {
             store,
-            me,
+            identity,
             env,
             timing: Timing { failover },
         }))
@@ -50,8 +55,8 @@ impl LeaseTable {
     }
 
     /// The worker.
-    pub(crate) fn me(&self) -> &Me {
-        &self.0.me
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.0.identity
     }
 
     pub(crate) fn timing(&self) -> Timing {
@@ -76,7 +81,7 @@ impl LeaseTable {
     /// [`LookError::Duplicate`] if another live process has this worker's id: stop, loudly.
     pub(crate) async fn look(&self, seen: &mut Observations) -> Result<Scan, LookError> {
         let (scan, asked) = self.scan_when().await?;
-        seen.observe(self.me(), &scan.leases, asked, self.env().now())?;
+        seen.observe(self.identity(), &scan.leases, asked, self.env().now())?;
         Ok(scan)
     }
 
@@ -204,8 +209,8 @@ impl LeaseTable {
         child: &ChildShard,
     ) -> Result<Option<Claim>, LeaseError> {
         let mut lease = Lease::new(ended.beside(&child.shard_id), Checkpoint::TrimHorizon);
-        lease.owner = Some(self.me().worker_id.clone());
-        lease.incarnation = Some(self.me().incarnation.clone());
+        lease.owner = Some(self.identity().worker_id.clone());
+        lease.incarnation = Some(self.identity().incarnation.clone());
         lease.parents = child.parent_shards.iter().cloned().collect();
         lease.hash_key_range = Some(child.hash_key_range);
         match self.attempt_once(&lease, &Intent::Create).await? {
@@ -276,10 +281,10 @@ impl LeaseTable {
         seen: &Lease,
         intent: &Intent,
     ) -> Result<(Verdict, Instant), LeaseError> {
-        let write = decide::next(seen, self.me(), intent);
+        let write = decide::next(seen, self.identity(), intent);
         let sent = self.env().now();
         match self.store().write(&write).await {
-            Ok(answer) => Ok((decide::judge(seen, self.me(), intent, answer), sent)),
+            Ok(answer) => Ok((decide::judge(seen, self.identity(), intent, answer), sent)),
             Err(error) => Err(LeaseError::Unavailable(error)),
         }
     }

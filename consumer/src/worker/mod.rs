@@ -15,7 +15,7 @@ pub use self::builder::WorkerBuilder;
 use crate::config::{Config, StoreChoice};
 use crate::coordinator::Coordinator;
 use crate::error::{WorkerError, WorkerErrorKind};
-use crate::leases::{DynamoDbStore, LeaseStore, LeaseTable, Me, MissingTable};
+use crate::leases::{DynamoDbStore, Identity, LeaseStore, LeaseTable, MissingTable};
 use crate::processor::RecordProcessor;
 use crate::shard::calls::Factory;
 use crate::stats::StatsHandle;
@@ -136,7 +136,7 @@ impl<P: RecordProcessor> Worker<P> {
     fn table(&self) -> LeaseTable {
         let config = &self.config;
         let env = self.aws.env().clone();
-        let me = Me::new(config.worker_id.clone(), &env);
+        let identity = Identity::new(config.worker_id.clone(), &env);
         let store: Arc<dyn LeaseStore> = match &self.store {
             StoreChoice::DynamoDb { .. } => Arc::new(DynamoDbStore::new(
                 &self.aws,
@@ -145,7 +145,7 @@ impl<P: RecordProcessor> Worker<P> {
             )),
             StoreChoice::Memory(store) => Arc::new(store.clone()),
         };
-        LeaseTable::new(store, me, env, config.options.failover)
+        LeaseTable::new(store, identity, env, config.options.failover)
     }
 
     /// Makes sure that there is a stream and a table.

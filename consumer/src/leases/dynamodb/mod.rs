@@ -242,7 +242,7 @@ fn applied(item: Option<&Item>) -> Result<Answer, StoreError> {
     }
 }
 
-/// A row that cannot be read is nobody's that we know, just as one that is gone.
+/// A row that cannot be read has no owner that is known, just as one that is gone.
 fn refused(item: Option<&Item>) -> Answer {
     match item.map(row::read) {
         Some(Ok(Row::Lease(lease))) => Answer::Refused(Some(lease)),

@@ -10,14 +10,14 @@ use shardwise_types::WorkerId;
 use crate::leases::balance::{Move, View, moves};
 use crate::leases::decide::{Intent, Write, next};
 use crate::leases::key::LeaseKey;
-use crate::leases::lease::{Checkpoint, Lease, Me};
+use crate::leases::lease::{Checkpoint, Identity, Lease};
 use crate::leases::observe::Observations;
 
-use super::support::{FAILOVER, claimed, epoch, free, key, me, shards};
+use super::support::{FAILOVER, claimed, epoch, free, identity, key, shards};
 
 /// What one worker knows.
 struct Worker {
-    me: Me,
+    identity: Identity,
     leases: Vec<Lease>,
     seen: Observations,
     held: BTreeSet<LeaseKey>,
@@ -29,7 +29,7 @@ impl Worker {
     /// Everything is seen for the first time.
     fn new(leases: Vec<Lease>) -> Self {
         let mut view = Self {
-            me: me("a", "1"),
+            identity: identity("a", "1"),
             leases,
             seen: Observations::new(FAILOVER),
             held: BTreeSet::new(),
@@ -41,7 +41,9 @@ impl Worker {
     }
 
     fn look(&mut self, now: Instant) {
-        self.seen.observe(&self.me, &self.leases, now, now).unwrap();
+        self.seen
+            .observe(&self.identity, &self.leases, now, now)
+            .unwrap();
     }
 
     /// The same leases once more, this many failover times (and a little) later.
@@ -57,7 +59,7 @@ impl Worker {
 
     fn view(&self) -> View<'_> {
         View {
-            me: &self.me,
+            identity: &self.identity,
             leases: &self.leases,
             seen: &self.seen,
             held: &self.held,
@@ -88,7 +90,7 @@ fn lottery(seed: u64) -> impl FnMut(u64) -> u64 {
 }
 
 fn of(worker: &str, numbers: impl IntoIterator<Item = u32>) -> Vec<Lease> {
-    let owner = me(worker, "9");
+    let owner = identity(worker, "9");
     numbers
         .into_iter()
         .map(|number| claimed(number, &owner, 3))
@@ -114,7 +116,7 @@ fn nothing_is_expired_at_first_sight_and_the_silent_are_later() {
     let mut view = Worker::new(of("b", 0..2));
     view.max_leases = 1;
     view.held.insert(key(9));
-    view.leases.push(claimed(9, &view.me, 1));
+    view.leases.push(claimed(9, &view.identity, 1));
     assert!(view.takes().is_empty());
 
     let dead = Worker::new(of("b", 0..3)).later(1);
@@ -134,7 +136,7 @@ fn one_lease_is_stolen_from_the_most_loaded() {
 /// The parents of a merge are 0, which no worker reads, and one that has ended here.
 #[test]
 fn a_full_worker_reads_what_the_shard_waits_for_that_it_holds() {
-    let mut child = claimed(2, &me("a", "1"), 1);
+    let mut child = claimed(2, &identity("a", "1"), 1);
     child.parents = shards([0, 1]);
     let mut full = Worker::new(vec![free(0), child.clone()]);
     full.max_leases = 1;
@@ -143,7 +145,7 @@ fn a_full_worker_reads_what_the_shard_waits_for_that_it_holds() {
     let mut full = full.later(3);
     assert_eq!(full.takes(), [key(0)]);
     // With a lease besides that can be read there is no place.
-    full.leases.push(claimed(3, &full.me, 1));
+    full.leases.push(claimed(3, &full.identity, 1));
     full.held.insert(key(3));
     assert_eq!(full.takes(), []);
 }
@@ -180,8 +182,8 @@ fn nothing_moves_in_balance() {
     for (b, c, mine) in [(2, 2, 2), (2, 2, 1), (2, 1, 1), (1, 1, 0), (3, 3, 2)] {
         let mut leases = of("b", 0..b);
         leases.extend(of("c", 10..10 + c));
-        let me = me("a", "1");
-        leases.extend((20..20 + mine).map(|number| claimed(number, &me, 3)));
+        let identity = identity("a", "1");
+        leases.extend((20..20 + mine).map(|number| claimed(number, &identity, 3)));
         let mut view = Worker::new(leases);
         view.held = (20..20 + mine).map(key).collect();
         assert!(view.takes().is_empty(), "{b} {c} {mine}");
@@ -210,7 +212,7 @@ fn the_cap_holds_for_what_is_free_overdue_and_stolen() {
         view.max_leases = 1;
         assert_eq!(view.takes().len(), 1);
         view.held.insert(key(9));
-        view.leases.push(claimed(9, &view.me, 1));
+        view.leases.push(claimed(9, &view.identity, 1));
         assert!(view.takes().is_empty());
     }
 }
@@ -224,7 +226,7 @@ fn what_is_overdue_is_taken_beyond_the_share() {
     };
     let at_share = |view: &mut Worker| {
         view.leases
-            .extend((10..18).map(|number| claimed(number, &me("a", "1"), 3)));
+            .extend((10..18).map(|number| claimed(number, &identity("a", "1"), 3)));
         view.held = (10..18).map(key).collect();
     };
     let mut view = Worker::new(leases());
@@ -264,7 +266,10 @@ fn nothing_is_overdue_from_a_gap_between_two_looks_alone() {
 
 #[test]
 fn a_claim_whose_answer_was_lost_is_taken_at_once() {
-    let leases = vec![claimed(0, &me("a", "1"), 3), claimed(1, &me("b", "1"), 3)];
+    let leases = vec![
+        claimed(0, &identity("a", "1"), 3),
+        claimed(1, &identity("b", "1"), 3),
+    ];
     let mut view = Worker::new(leases);
     assert_eq!(view.takes(), [key(0)]);
     view.held.insert(key(0));
@@ -275,7 +280,7 @@ fn a_claim_whose_answer_was_lost_is_taken_at_once() {
 fn a_predecessors_leases_are_taken_once_expired_and_none_is_stolen() {
     let leases = || {
         let mut leases = of("b", 0..4);
-        leases.extend((4..8).map(|number| claimed(number, &me("a", "of the dead"), 3)));
+        leases.extend((4..8).map(|number| claimed(number, &identity("a", "of the dead"), 3)));
         leases
     };
     assert!(Worker::new(leases()).takes().is_empty());
@@ -334,7 +339,7 @@ impl Fleet {
 
     fn join(&mut self, number: usize) {
         let mut view = Worker::new(Vec::new());
-        view.me = me(&format!("w{number}"), &format!("{}", number + 1));
+        view.identity = identity(&format!("w{number}"), &format!("{}", number + 1));
         self.workers.push(view);
     }
 
@@ -344,7 +349,7 @@ impl Fleet {
         self.now += FAILOVER / 4;
         for worker in &self.workers {
             for lease in self.table.values_mut() {
-                if lease.is_claimed_by(&worker.me) {
+                if lease.is_claimed_by(&worker.identity) {
                     lease.counter += 1;
                 }
             }
@@ -359,13 +364,13 @@ impl Fleet {
             view.held = self
                 .table
                 .values()
-                .filter(|lease| lease.is_claimed_by(&view.me))
+                .filter(|lease| lease.is_claimed_by(&view.identity))
                 .map(|lease| lease.key.clone())
                 .collect();
             view.look(self.now);
             for Move::Take(seen) in moves(&view.view(), &mut self.random) {
                 let started_at = epoch(0);
-                let write = next(&seen, &view.me, &Intent::Take { started_at });
+                let write = next(&seen, &view.identity, &Intent::Take { started_at });
                 let row = self.table.get_mut(&seen.key).unwrap();
                 let Write::Update {
                     counter, changes, ..
@@ -384,7 +389,7 @@ impl Fleet {
 
     fn loads(&self) -> Vec<usize> {
         let load = |view: &Worker| {
-            let mine = |lease: &&Lease| lease.is_claimed_by(&view.me);
+            let mine = |lease: &&Lease| lease.is_claimed_by(&view.identity);
             self.table.values().filter(mine).count()
         };
         self.workers.iter().map(load).collect()
@@ -440,7 +445,7 @@ proptest! {
         prop_assert_eq!(fleet.moves, moves, "something moved in balance");
 
         if fleet.workers.len() > 1 {
-            let dead = fleet.workers.remove(0).me.worker_id;
+            let dead = fleet.workers.remove(0).identity.worker_id;
             // Five looks, a quarter of the failover time apart, to see that it is silent.
             (0..6).for_each(|_| fleet.round(at_once));
             // Those that decide at once may race for the same leases, and need a look or two more.

@@ -8,7 +8,7 @@ use crate::leases::lease::{Checkpoint, Lease};
 use crate::leases::store::{LeaseStore, MissingTable};
 
 use super::support::{
-    self, Held, at, at_sub, child, claimed, epoch, free, key, me, shards, table, take,
+    self, Held, at, at_sub, child, claimed, epoch, free, identity, key, shards, table, take,
 };
 
 /// A test for each store, out of one function.
@@ -55,7 +55,7 @@ async fn a_fresh_table_is_empty_and_may_be_ensured_twice(store: Store) {
 
 /// A lease with something in every field.
 fn full() -> Lease {
-    let mut lease = claimed(0, &me("a", "1"), 3);
+    let mut lease = claimed(0, &identity("a", "1"), 3);
     lease.checkpoint_owner = Some("z".parse().unwrap());
     lease.checkpoint = Checkpoint::from_row(&"9".repeat(56), u64::MAX).unwrap();
     lease.started_at = Some(epoch(1_800_000_000));
@@ -123,10 +123,10 @@ async fn a_refused_update_gives_the_row_as_it_is(store: Store) {
 }
 
 async fn every_change_arrives(store: Store) {
-    let me = me("b", "2");
+    let identity = identity("b", "2");
     let sets = vec![
-        Change::Owner(Some(me.worker_id.clone())),
-        Change::Incarnation(Some(me.incarnation.clone())),
+        Change::Owner(Some(identity.worker_id.clone())),
+        Change::Incarnation(Some(identity.incarnation.clone())),
         Change::RemoveCheckpointOwner,
         Change::OwnerSwitches(9),
         Change::StartedAt(epoch(5)),
@@ -204,8 +204,12 @@ async fn a_lost_answer_does_not_lose_the_lease(store: Store) {
     let worker = table(&store, "a");
     worker.create(&[free(0)]).await.unwrap();
     let held = take(&worker, &free(0)).await.unwrap();
-    // A checkpoint of mine, of whose success I never heard.
-    let write = next(held.claimed(), worker.me(), &Intent::Checkpoint(at(7)));
+    // A checkpoint of this worker, of whose success it never heard.
+    let write = next(
+        held.claimed(),
+        worker.identity(),
+        &Intent::Checkpoint(at(7)),
+    );
     store.write(&write).await.unwrap();
     held.checkpoint(at(5)).await.unwrap();
     assert_eq!(

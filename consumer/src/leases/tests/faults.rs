@@ -19,7 +19,7 @@ use super::support::{
     FAILOVER, Held, application, at, at_sub, child, dynamodb_on, free, key, table, take,
 };
 
-/// What can befall one exchange. After each of them a second try must do.
+/// What can happen to one exchange. After each of them a second try must do.
 const HICCUPS: [TransportFault; 8] = [
     TransportFault::Throttle,
     TransportFault::InternalFailure,
@@ -160,7 +160,7 @@ async fn no_hiccup_loses_a_lease() {
             .await
             .unwrap();
         assert_eq!(held.claimed().checkpoint, Checkpoint::TrimHorizon);
-        assert!(held.claimed().is_claimed_by(worker.me()));
+        assert!(held.claimed().is_claimed_by(worker.identity()));
 
         let (renewals, due) = (held.keep_renewed(), held.renew_at());
         let renewed = bench
@@ -223,7 +223,7 @@ async fn a_child_is_mine_whatever_befalls_its_creation() {
         let end = held.end(&children);
         let mut children = bench.meets("PutItem", fault, end).await.unwrap();
         let row = bench.store.read(&key(1)).await.unwrap().unwrap();
-        assert!(row.is_claimed_by(worker.me()), "{fault:?}");
+        assert!(row.is_claimed_by(worker.identity()), "{fault:?}");
         // An answer that was lost leaves the claim to the next look at the table.
         let child = match children.pop() {
             Some(child) => Held::new(&worker, child),
@@ -331,7 +331,7 @@ async fn an_outage_ends_a_call_in_time_and_the_lease_when_it_is_due() {
     held.renew().await.unwrap();
     assert!(
         held.is_valid(bench.env.now()),
-        "nobody has taken it meanwhile"
+        "no other worker has taken it meanwhile"
     );
 }
 
@@ -345,7 +345,7 @@ async fn a_claim_that_was_never_answered_is_found_and_taken_again() {
     let error = worker.take(&free(0)).await.unwrap_err();
     assert!(matches!(error, LeaseError::Unavailable(_)), "{error:?}");
     let scan = worker.look(&mut Observations::new(FAILOVER)).await.unwrap();
-    assert!(scan.leases[0].is_claimed_by(worker.me()));
+    assert!(scan.leases[0].is_claimed_by(worker.identity()));
     worker.take(&scan.leases[0]).await.unwrap();
 }
 
@@ -388,7 +388,7 @@ async fn half_an_answer_does_not_lose_a_lease() {
     assert_eq!(held.checkpointed(), at(9));
 }
 
-/// The SDK keeps one quota of retries for all clients of a process unless told otherwise.
+/// The SDK keeps one quota of retries for all clients of a process unless each is given its own.
 #[tokio::test(start_paused = true)]
 async fn one_workers_failures_do_not_use_up_anothers_retries() {
     let noisy = Bench::new().await;

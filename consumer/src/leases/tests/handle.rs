@@ -1,4 +1,4 @@
-//! A held lease, with time that stands still until it is told to pass.
+//! A held lease, with time that stands still until it is made to pass.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,9 +179,9 @@ async fn a_look_that_shows_another_owner_ends_the_lease_at_once() {
     held.seen(&free(0));
     assert!(
         held.is_valid(bench.env.now()),
-        "my own row, and an older one"
+        "the worker's own row, and an older one"
     );
-    // My own write, of which I have not heard yet.
+    // A write of the worker, of which it has not heard yet.
     row.counter += 1;
     held.seen(&row);
     assert!(held.is_valid(bench.env.now()));
@@ -191,7 +191,7 @@ async fn a_look_that_shows_another_owner_ends_the_lease_at_once() {
     assert!(!held.is_valid(bench.env.now()));
 }
 
-/// A renewal that finds an earlier write of mine proves the lease from the time when the first of
+/// A renewal that finds an earlier write of the worker proves the lease from the time when the first of
 /// those without an answer was sent, and not from now.
 #[tokio::test(start_paused = true)]
 async fn an_adopted_write_counts_from_when_it_may_have_been_sent() {
@@ -201,7 +201,11 @@ async fn an_adopted_write_counts_from_when_it_may_have_been_sent() {
     let taken = bench.env.now();
     // One call is given up after its write arrived; another is, before it did.
     bench.env.sleep(Duration::from_secs(2)).await;
-    let write = decide::next(held.claimed(), worker.me(), &Intent::Checkpoint(at(3)));
+    let write = decide::next(
+        held.claimed(),
+        worker.identity(),
+        &Intent::Checkpoint(at(3)),
+    );
     let attempt = |intent| held.state().begin(intent, bench.env.now());
     attempt(Intent::Checkpoint(at(3))).unwrap();
     bench.rows.apply(&write);
@@ -227,7 +231,7 @@ async fn a_lease_that_is_found_free_after_its_release_was_released() {
         let bench = Bench::new().await;
         let worker = bench.worker("a");
         let held = bench.take(&worker).await;
-        let write = decide::next(held.claimed(), worker.me(), &Intent::Release);
+        let write = decide::next(held.claimed(), worker.identity(), &Intent::Release);
         let begun = held.state().begin(Intent::Release, bench.env.now());
         begun.unwrap();
         bench.rows.apply(&write);
@@ -273,7 +277,7 @@ mod ends {
         assert_eq!(children.len(), 2);
         for (child, number) in children.iter().zip([1, 2]) {
             let row = bench.rows.row(&key(number)).unwrap();
-            assert!(row.is_claimed_by(worker.me()));
+            assert!(row.is_claimed_by(worker.identity()));
             assert_eq!(row.checkpoint, Checkpoint::TrimHorizon);
             assert_eq!(row.parents, shards([0]));
             assert_eq!(row.hash_key_range, Some(HashKeyRange::FULL));
@@ -322,10 +326,10 @@ mod ends {
         let bench = Bench::new().await;
         let mut held = bench.take(&bench.worker("a")).await;
         let b = bench.worker("b");
-        bench.rows.replace(claimed(1, b.me(), 4));
+        bench.rows.replace(claimed(1, b.identity(), 4));
         let children = held.end(&[child(1, &[0])]).await.unwrap();
         assert!(children.is_empty());
-        assert!(bench.rows.row(&key(1)).unwrap().is_claimed_by(b.me()));
+        assert!(bench.rows.row(&key(1)).unwrap().is_claimed_by(b.identity()));
     }
 
     /// The other parent's task may hold it: a second claim would move the counter behind its back.
@@ -334,7 +338,7 @@ mod ends {
         let bench = Bench::new().await;
         let worker = bench.worker("a");
         let mut held = bench.take(&worker).await;
-        bench.rows.replace(claimed(1, worker.me(), 0));
+        bench.rows.replace(claimed(1, worker.identity(), 0));
         let children = held.end(&[child(1, &[0])]).await.unwrap();
         assert!(children.is_empty());
         assert_eq!(bench.rows.row(&key(1)).unwrap().counter, 0);
@@ -345,7 +349,7 @@ mod ends {
         let bench = Bench::new().await;
         let worker = bench.worker("a");
         let merged = [child(2, &[0, 1])];
-        // Nobody has read the other parent, and nobody ever would.
+        // No worker has read the other parent, and none ever would.
         assert!(worker.lacks_parents(&key(0), &merged).await.unwrap());
         bench.rows.replace(free(2));
         assert!(!worker.lacks_parents(&key(0), &merged).await.unwrap());

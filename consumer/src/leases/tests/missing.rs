@@ -419,7 +419,7 @@ proptest! {
             let is_orphan = lease.parents.len() == 2 && lease.parents.iter().any(forgotten);
             for parent in &lease.parents {
                 let done = state(parent) == Some(true);
-                // The other parent is: nobody else would make the lease.
+                // The other parent is: no other worker would make the lease.
                 let earlier = created[..index].iter().any(|lease| lease.shard_id() == parent);
                 let orphaned = is_orphan && (state(parent).is_some() || earlier);
                 // LATEST does not care for what was before, unless the application was there.

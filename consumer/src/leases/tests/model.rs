@@ -7,7 +7,7 @@
 //!
 //! - the checkpoint never decreases, and only the incarnation that claimed the lease changes it;
 //! - at most one holder could write next;
-//! - a holder that nobody took the lease from never loses it, whatever answers were lost;
+//! - a holder from which the lease was not taken never loses it, whatever answers were lost;
 //! - what `LATEST` means does not change once it is written down;
 //! - if nobody steals, no two holders rely on the lease at the same time.
 //!
@@ -22,14 +22,14 @@ use shardwise_env::{Env, Instant};
 
 use crate::leases::decide::{Answer, Change, Intent, Verdict, Write, judge, next};
 use crate::leases::end::LeaseEnd;
-use crate::leases::lease::{Checkpoint, Lease, Me};
+use crate::leases::lease::{Checkpoint, Identity, Lease};
 use crate::leases::memory::MemoryLeaseStore;
 use crate::leases::observe::Observations;
 use crate::leases::state::{Claim, LeaseError, LeaseState, Step as Progress, Timing};
 
-use super::support::{FAILOVER, at, epoch, key, me, shard, shards};
+use super::support::{FAILOVER, at, epoch, identity, key, shard, shards};
 
-/// What one process does next, or what befalls it.
+/// What one process does next, or what happens to it.
 #[derive(Debug, Clone)]
 enum Step {
     Look,
@@ -102,7 +102,7 @@ struct Tally {
 }
 
 struct Process {
-    me: Me,
+    identity: Identity,
     holder: Option<LeaseState>,
     snapshot: Option<Lease>,
     seen: Observations,
@@ -112,7 +112,7 @@ struct World {
     plant: Plant,
     store: MemoryLeaseStore,
     processes: Vec<Process>,
-    late: VecDeque<(Me, Write)>,
+    late: VecDeque<(Identity, Write)>,
     now: Instant,
     incarnations: u32,
     stolen: bool,
@@ -138,9 +138,9 @@ impl World {
             tally: Tally::default(),
         };
         for name in names {
-            let me = world.fresh(name);
+            let identity = world.fresh(name);
             world.processes.push(Process {
-                me,
+                identity,
                 holder: None,
                 snapshot: None,
                 seen: every_gap_counts(),
@@ -149,11 +149,11 @@ impl World {
         world
     }
 
-    fn fresh(&mut self, name: &str) -> Me {
+    fn fresh(&mut self, name: &str) -> Identity {
         self.incarnations += 1;
         match self.plant {
-            Plant::NoIncarnation => me(name, "7"),
-            _ => me(name, &self.incarnations.to_string()),
+            Plant::NoIncarnation => identity(name, "7"),
+            _ => identity(name, &self.incarnations.to_string()),
         }
     }
 
@@ -176,10 +176,10 @@ impl World {
             }
             Step::Release(fate) => self.perform(who, &Intent::Release, *fate)?,
             Step::Restart => {
-                let name = self.processes[who].me.worker_id.to_string();
-                let me = self.fresh(&name);
+                let name = self.processes[who].identity.worker_id.to_string();
+                let identity = self.fresh(&name);
                 self.processes[who] = Process {
-                    me,
+                    identity,
                     holder: None,
                     snapshot: None,
                     seen: every_gap_counts(),
@@ -200,8 +200,10 @@ impl World {
         let row = self.row();
         let process = &mut self.processes[who];
         let rows = std::slice::from_ref(&row);
-        // A double is reported and then told to stop; here it goes on, as the worst case.
-        let _ = process.seen.observe(&process.me, rows, self.now, self.now);
+        // A namesake is reported, and the worker stops; here it goes on, as the worst case.
+        let _ = process
+            .seen
+            .observe(&process.identity, rows, self.now, self.now);
         // A look may show an old row, and an old row may come after a new one.
         let old = process.snapshot.replace(row.clone());
         if let Some(holder) = &mut process.holder {
@@ -210,7 +212,7 @@ impl World {
             }
             if let Some(loss) = holder.end() {
                 prop_assert!(
-                    !row.is_claimed_by(&process.me),
+                    !row.is_claimed_by(&process.identity),
                     "{:?} gave up {:?}",
                     loss,
                     row
@@ -226,24 +228,25 @@ impl World {
         let (None, Some(seen)) = (&process.holder, &process.snapshot) else {
             return Ok(());
         };
-        // Free, expired, or mine by a claim whose answer was lost.
-        let free = process.seen.is_available(seen, FAILOVER) || seen.is_claimed_by(&process.me);
+        // Free, expired, or the process's by a claim whose answer was lost.
+        let free =
+            process.seen.is_available(seen, FAILOVER) || seen.is_claimed_by(&process.identity);
         if seen.is_ended() || !(steal || free) {
             return Ok(());
         }
         self.stolen |= !free;
         self.tally.steals += u32::from(!free);
-        let (me, mut seen) = (process.me.clone(), seen.clone());
+        let (identity, mut seen) = (process.identity.clone(), seen.clone());
         let started_at = epoch(u64::from(self.incarnations));
         let intent = Intent::Take { started_at };
         for _ in 0..3 {
-            let write = next(&seen, &me, &intent);
-            let Some(answer) = self.send(&me, &write, fate)? else {
+            let write = next(&seen, &identity, &intent);
+            let Some(answer) = self.send(&identity, &write, fate)? else {
                 return Ok(());
             };
-            match judge(&seen, &me, &intent, answer) {
+            match judge(&seen, &identity, &intent, answer) {
                 Verdict::Done(row) => {
-                    let holder = LeaseState::new(me, TIMING, self.claim(*row));
+                    let holder = LeaseState::new(identity, TIMING, self.claim(*row));
                     self.tally.takes += 1;
                     self.processes[who].holder = Some(holder);
                     return Ok(());
@@ -263,9 +266,9 @@ impl World {
         let Some(mut holder) = self.processes[who].holder.take() else {
             return Ok(());
         };
-        let me = self.processes[who].me.clone();
+        let identity = self.processes[who].identity.clone();
         for _ in 0..3 {
-            if self.round(&me, &mut holder, intent, fate)? == Progress::Done {
+            if self.round(&identity, &mut holder, intent, fate)? == Progress::Done {
                 break;
             }
         }
@@ -276,9 +279,9 @@ impl World {
                 self.tally.losses += 1;
                 self.tally.doubles += u32::from(matches!(loss, LeaseEnd::TakenByNamesake(_)));
                 prop_assert!(
-                    !row.is_claimed_by(&me),
+                    !row.is_claimed_by(&identity),
                     "{:?} gave up {:?}: {}",
-                    me,
+                    identity,
                     row,
                     loss
                 );
@@ -290,7 +293,7 @@ impl World {
     /// One write of a holder; done, too, if nothing is to be done or no answer comes.
     fn round(
         &mut self,
-        me: &Me,
+        identity: &Identity,
         holder: &mut LeaseState,
         intent: &Intent,
         fate: Fate,
@@ -305,7 +308,7 @@ impl World {
                 return Ok(Progress::Done);
             }
         };
-        let Some(answer) = self.send(me, &write, fate)? else {
+        let Some(answer) = self.send(identity, &write, fate)? else {
             return Ok(Progress::Done);
         };
         let before = holder.row().clone();
@@ -318,7 +321,7 @@ impl World {
         if is_refused && self.plant == Plant::AdoptsCounterOnly {
             let counter = holder.row().counter;
             let claim = self.claim(Lease { counter, ..before });
-            *holder = LeaseState::new(me.clone(), TIMING, claim);
+            *holder = LeaseState::new(identity.clone(), TIMING, claim);
         }
         Ok(progress)
     }
@@ -326,7 +329,7 @@ impl World {
     /// The answer, if the sender gets one.
     fn send(
         &mut self,
-        from: &Me,
+        from: &Identity,
         write: &Write,
         fate: Fate,
     ) -> Result<Option<Answer>, TestCaseError> {
@@ -345,7 +348,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, from: &Me, write: &Write) -> Result<Answer, TestCaseError> {
+    fn carry_out(&mut self, from: &Identity, write: &Write) -> Result<Answer, TestCaseError> {
         let before = self.row();
         let answer = self.store.apply(&self.planted(write, &before));
         let after = self.row();

@@ -8,7 +8,7 @@ use shardwise_env::{Env, Instant};
 use crate::leases::lease::Lease;
 use crate::leases::observe::{DuplicateWorkerId, Observations};
 
-use super::support::{FAILOVER, claimed, free, key, me};
+use super::support::{FAILOVER, claimed, free, identity, key};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -33,7 +33,8 @@ impl Watcher {
         let asked = self.now + after;
         self.now = asked + SECOND;
         let leases = std::slice::from_ref(&self.lease);
-        self.seen.observe(&me("a", "1"), leases, asked, self.now)
+        self.seen
+            .observe(&identity("a", "1"), leases, asked, self.now)
     }
 
     /// Looks again and again for so long, and then as above.
@@ -42,8 +43,8 @@ impl Watcher {
         let leases = std::slice::from_ref(&self.lease);
         while end.saturating_duration_since(self.now) > FAILOVER / 4 {
             self.now += FAILOVER / 4;
-            let me = me("a", "1");
-            self.seen.observe(&me, leases, self.now, self.now)?;
+            let identity = identity("a", "1");
+            self.seen.observe(&identity, leases, self.now, self.now)?;
         }
         self.look(end.saturating_duration_since(self.now))
     }
@@ -55,7 +56,7 @@ impl Watcher {
 
 #[test]
 fn an_owned_lease_is_not_free_at_first_sight_and_an_unowned_one_is() {
-    let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
+    let mut watcher = Watcher::of(claimed(0, &identity("b", "2"), 5));
     watcher.look(SECOND).unwrap();
     assert!(!watcher.is_available());
     let mut watcher = Watcher::of(free(0));
@@ -67,7 +68,7 @@ fn an_owned_lease_is_not_free_at_first_sight_and_an_unowned_one_is() {
 /// the looks themselves, the counter stood still for at least so long.
 #[test]
 fn a_lease_expires_when_its_counter_stood_still_for_the_failover_time() {
-    let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
+    let mut watcher = Watcher::of(claimed(0, &identity("b", "2"), 5));
     watcher.look(SECOND).unwrap();
     watcher.watch(FAILOVER).unwrap();
     assert!(!watcher.is_available(), "exactly the failover time");
@@ -78,7 +79,7 @@ fn a_lease_expires_when_its_counter_stood_still_for_the_failover_time() {
 
 #[test]
 fn without_another_look_nothing_expires() {
-    let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
+    let mut watcher = Watcher::of(claimed(0, &identity("b", "2"), 5));
     watcher.look(SECOND).unwrap();
     assert_eq!(watcher.seen.unchanged_for(&key(0)), Duration::ZERO);
     assert_eq!(
@@ -92,7 +93,7 @@ fn without_another_look_nothing_expires() {
 /// is before the look after the next.
 #[test]
 fn an_hour_without_a_look_is_no_silence_of_the_owners() {
-    let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
+    let mut watcher = Watcher::of(claimed(0, &identity("b", "2"), 5));
     watcher.look(SECOND).unwrap();
     // Its last renewal is a third of the failover time ago when the outage begins.
     watcher.watch(FAILOVER / 3).unwrap();
@@ -109,7 +110,7 @@ fn an_hour_without_a_look_is_no_silence_of_the_owners() {
 
 #[test]
 fn any_other_counter_is_a_sign_of_life() {
-    let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
+    let mut watcher = Watcher::of(claimed(0, &identity("b", "2"), 5));
     // Lower: the row was made anew.
     for counter in [6, 7, 0] {
         watcher.lease.counter = counter;
@@ -120,11 +121,11 @@ fn any_other_counter_is_a_sign_of_life() {
 
 #[test]
 fn a_lease_that_was_gone_is_seen_for_the_first_time_again() {
-    let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
+    let mut watcher = Watcher::of(claimed(0, &identity("b", "2"), 5));
     watcher.look(SECOND).unwrap();
     watcher
         .seen
-        .observe(&me("a", "1"), &[], watcher.now, watcher.now)
+        .observe(&identity("a", "1"), &[], watcher.now, watcher.now)
         .unwrap();
     watcher.look(FAILOVER * 2).unwrap();
     assert!(!watcher.is_available());
@@ -132,7 +133,7 @@ fn a_lease_that_was_gone_is_seen_for_the_first_time_again() {
 
 #[test]
 fn a_living_double_is_reported() {
-    let mut watcher = Watcher::of(claimed(0, &me("a", "another"), 5));
+    let mut watcher = Watcher::of(claimed(0, &identity("a", "another"), 5));
     watcher.look(SECOND).unwrap();
     watcher.lease.counter = 6;
     watcher.look(SECOND).unwrap();
@@ -146,7 +147,7 @@ fn a_living_double_is_reported() {
 
 #[test]
 fn a_dead_predecessor_is_no_double() {
-    let mut watcher = Watcher::of(claimed(0, &me("a", "the dead"), 5));
+    let mut watcher = Watcher::of(claimed(0, &identity("a", "the dead"), 5));
     watcher.look(SECOND).unwrap();
     // Its last request was under way, or the first look was at an old row; later looks may be, too.
     for counter in [6, 5, 6, 5, 6] {
@@ -160,7 +161,7 @@ fn a_dead_predecessor_is_no_double() {
 
 #[test]
 fn neither_i_nor_others_are_my_doubles() {
-    for other in [me("a", "1"), me("b", "2")] {
+    for other in [identity("a", "1"), identity("b", "2")] {
         let mut watcher = Watcher::of(claimed(0, &other, 5));
         for counter in 6..20 {
             watcher.lease.counter = counter;
@@ -171,9 +172,9 @@ fn neither_i_nor_others_are_my_doubles() {
 
 #[test]
 fn my_own_renewals_before_a_double_took_the_lease_do_not_count_for_it() {
-    let mut watcher = Watcher::of(claimed(0, &me("a", "1"), 5));
+    let mut watcher = Watcher::of(claimed(0, &identity("a", "1"), 5));
     for (counter, incarnation) in [(6, "1"), (7, "1"), (8, "another"), (9, "another")] {
-        watcher.lease = claimed(0, &me("a", incarnation), counter);
+        watcher.lease = claimed(0, &identity("a", incarnation), counter);
         watcher.look(SECOND).unwrap();
     }
     watcher.lease.counter = 10;
@@ -185,7 +186,7 @@ proptest! {
     /// third of the failover time, and none for more than it was.
     #[test]
     fn no_gap_counts_for_more_than_a_third(gaps in prop::collection::vec(0_u64..7_200_000, 1..20)) {
-        let mut watcher = Watcher::of(claimed(0, &me("b", "2"), 5));
+        let mut watcher = Watcher::of(claimed(0, &identity("b", "2"), 5));
         watcher.look(SECOND).unwrap();
         let mut most = Duration::ZERO;
         for (index, gap) in gaps.into_iter().enumerate() {

@@ -12,7 +12,7 @@ use shardwise_types::{ApplicationName, HashKeyRange, ShardId};
 use tokio::sync::mpsc;
 
 use crate::leases::key::LeaseKey;
-use crate::leases::lease::{Checkpoint, Incarnation, Lease, Me};
+use crate::leases::lease::{Checkpoint, Identity, Incarnation, Lease};
 use crate::leases::memory::MemoryLeaseStore;
 use crate::leases::store::LeaseStore;
 use crate::leases::table::LeaseTable;
@@ -40,8 +40,8 @@ pub(super) fn at_sub(number: u64, sub_sequence: u64) -> Checkpoint {
     Checkpoint::from_row(&number.to_string(), sub_sequence).unwrap()
 }
 
-pub(super) fn me(worker_id: &str, incarnation: &str) -> Me {
-    Me {
+pub(super) fn identity(worker_id: &str, incarnation: &str) -> Identity {
+    Identity {
         worker_id: worker_id.parse().unwrap(),
         incarnation: Incarnation::from_row(incarnation).unwrap(),
     }
@@ -52,10 +52,10 @@ pub(super) fn free(number: u32) -> Lease {
 }
 
 /// A lease as this worker's claim leaves it.
-pub(super) fn claimed(number: u32, me: &Me, counter: u64) -> Lease {
+pub(super) fn claimed(number: u32, identity: &Identity, counter: u64) -> Lease {
     let mut lease = free(number);
-    lease.owner = Some(me.worker_id.clone());
-    lease.incarnation = Some(me.incarnation.clone());
+    lease.owner = Some(identity.worker_id.clone());
+    lease.incarnation = Some(identity.incarnation.clone());
     lease.counter = counter;
     lease
 }
@@ -86,8 +86,8 @@ pub(super) fn dynamodb_on(aws: &Aws) -> DynamoDbStore {
 /// The table as a worker of this name sees it.
 pub(super) fn table(store: &Arc<dyn LeaseStore>, worker_id: &str) -> LeaseTable {
     let env = Env::system();
-    let me = Me::new(worker_id.parse().unwrap(), &env);
-    LeaseTable::new(store.clone(), me, env, FAILOVER)
+    let identity = Identity::new(worker_id.parse().unwrap(), &env);
+    LeaseTable::new(store.clone(), identity, env, FAILOVER)
 }
 
 pub(super) fn child(number: u32, parents: &[u32]) -> ChildShard {
@@ -106,7 +106,7 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn new(table: &LeaseTable, claim: Claim) -> Self {
-        // Room for all that an outage reports: nobody reads along.
+        // Room for all that an outage reports: the reports are read at the end only.
         let (sender, reports) = mpsc::channel(4096);
         Self {
             handle: LeaseHandle::new(table.clone(), claim, sender),
