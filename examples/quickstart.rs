@@ -135,18 +135,18 @@ async fn play(stage: &Stage, flights: &[Flight]) -> anyhow::Result<Report> {
     };
 
     let open = due.event(SPLIT_AT, "split", stage, &crew).await?;
-    let split = stage.split(&open).await?;
     story.tell(&format!(
         "SPLIT    {} is split: its children wait until it is processed to its end",
-        names([&split])
+        names(open.first().map(|shard| &shard.shard_id))
     ));
+    stage.split(&open).await?;
 
     let open = due.event(MERGE_AT, "merge", stage, &crew).await?;
-    let merged = stage.merge(&open).await?;
     story.tell(&format!(
         "MERGE    {} are merged: their child waits for both",
-        names(&merged)
+        names(open.iter().skip(1).map(|shard| &shard.shard_id))
     ));
+    stage.merge(&open).await?;
 
     let open = due
         .event(KILL_AT, "death of a worker", stage, &crew)

@@ -39,7 +39,7 @@ struct Host {
     waiting_since: Option<Instant>,
     /// How the last try failed, if one has.
     failure: Option<String>,
-    told: bool,
+    said: bool,
 }
 
 impl Watched {
@@ -99,13 +99,13 @@ impl Hosts {
                 None => SILENT_FOR,
             };
             let overdue = host.waiting_since.is_some_and(|since| now - since >= limit);
-            if overdue && !host.told {
+            if overdue && !host.said {
                 let failure = host.failure.as_deref().unwrap_or("no answer yet");
                 news.push(format!("waiting for {name}: {failure}"));
-                host.told = true;
-            } else if host.told && host.waiting_since.is_none() {
+                host.said = true;
+            } else if host.said && host.waiting_since.is_none() {
                 news.push(format!("{name} answers again"));
-                host.told = false;
+                host.said = false;
             }
         }
         news

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use shardwise::client::{Kinesis, ShardFilter, StreamStatus};
 use shardwise::prelude::*;
-use shardwise::{ApplicationName, Credentials, HashKey, Shard, ShardId, StreamName};
+use shardwise::{ApplicationName, Credentials, HashKey, Shard, StreamName};
 
 /// The embedded mock keeps a stream in CREATING and UPDATING this long, as the program does.
 const STATE_DELAY: Duration = Duration::from_millis(500);
@@ -83,8 +83,8 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Splits the first open shard in the middle, and tells which that was.
-    pub(crate) async fn split(&self, open: &[Shard]) -> anyhow::Result<ShardId> {
+    /// Splits the first open shard in the middle.
+    pub(crate) async fn split(&self, open: &[Shard]) -> anyhow::Result<()> {
         let shard = open.first().context("the stream has no open shard")?;
         let (start, end) = (
             shard.hash_key_range.start().get(),
@@ -94,20 +94,18 @@ impl Stage {
         self.kinesis
             .split_shard(&self.stream, &shard.shard_id, middle)
             .await?;
-        self.until_active().await?;
-        Ok(shard.shard_id.clone())
+        self.until_active().await
     }
 
     /// Merges the second and the third open shard: a child of the split and a shard of the start.
-    pub(crate) async fn merge(&self, open: &[Shard]) -> anyhow::Result<[ShardId; 2]> {
+    pub(crate) async fn merge(&self, open: &[Shard]) -> anyhow::Result<()> {
         let [_, second, third] = open else {
             bail!("there are {} open shards, 3 were expected", open.len());
         };
         self.kinesis
             .merge_shards(&self.stream, &second.shard_id, &third.shard_id)
             .await?;
-        self.until_active().await?;
-        Ok([second.shard_id.clone(), third.shard_id.clone()])
+        self.until_active().await
     }
 
     /// The open shards in the order of their hash keys.

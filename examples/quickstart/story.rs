@@ -183,7 +183,7 @@ pub(crate) fn epilogue() {
         "\nNEXT     cargo install --path cli                     the command `shardwise`: mock, \
          produce, consume\n         shardwise mock --create-stream orders:4      Kinesis and DynamoDB on \
          a port, for any client\n         cargo run --release --example quickstart -- --endpoint \
-         http://127.0.0.1:4567\n         README.md: `cargo add shardwise`, and the first lines of an \
-         application"
+         http://127.0.0.1:4567\n         README.md: how to depend on the crate, and the \
+         first lines of an application"
     );
 }

@@ -6,7 +6,8 @@
 pub use shardwise_consumer::{
     Batch, BoxError, COOL_DOWN, CheckpointError, CheckpointErrorKind, Checkpointer, ConsumedRecord,
     DEFAULT_FAILOVER, DEFAULT_IDLE_BETWEEN_READS, DEFAULT_PROCESSOR_ATTEMPTS,
-    DEFAULT_SHUTDOWN_GRACE, EndAcked, InitialPosition, LeaseEvent, LeaseEventKind, MIN_FAILOVER,
-    MemoryLeaseStore, Position, RecordForm, RecordProcessor, Recorded, ShardEnd, ShardInfo,
-    ShardState, StatsHandle, Worker, WorkerBuilder, WorkerError, WorkerErrorKind, WorkerStats,
+    DEFAULT_SHUTDOWN_GRACE, EndAcked, InitialPosition, LeaseEnd, LeaseEvent, LeaseEventKind,
+    LeaseKey, MIN_FAILOVER, MemoryLeaseStore, Position, RecordForm, RecordProcessor, Recorded,
+    ShardEnd, ShardInfo, ShardState, StatsHandle, StreamKey, Worker, WorkerBuilder, WorkerError,
+    WorkerErrorKind, WorkerStats,
 };

@@ -19,7 +19,7 @@ const NAMED: usize = 4;
 /// Says it for as long as it is polled.
 pub(super) async fn tell(env: Env, stats: StatsHandle, format: LogFormat) {
     let (mut records, mut since) = (0, env.now());
-    let mut told = String::new();
+    let mut said = String::new();
     loop {
         env.sleep(LOOK).await;
         let now = stats.snapshot();
@@ -27,9 +27,9 @@ pub(super) async fn tell(env: Env, stats: StatsHandle, format: LogFormat) {
             (records, since) = (now.records, env.now());
         } else if env.now() - since >= IDLE_FOR {
             let text = holdings(&now);
-            if text != told {
+            if text != said {
                 say(format, &text);
-                told = text;
+                said = text;
             }
         }
     }

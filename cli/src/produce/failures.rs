@@ -15,7 +15,7 @@ const MOST_STRETCHES: usize = 5;
 /// What the reasons beyond are called.
 const OTHER: &str = "other reasons";
 
-/// Failures that are not told yet.
+/// Failures that are not said yet.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     by_reason: BTreeMap<String, Lines>,
@@ -44,7 +44,7 @@ impl Failures {
         }
     }
 
-    /// One line of text for each reason, and nothing is left to tell.
+    /// One line of text for each reason, and nothing is left to say.
     pub(super) fn take(&mut self) -> Vec<String> {
         let by_reason = std::mem::take(&mut self.by_reason);
         let text = |(reason, lines): (String, Lines)| lines.text(&reason);

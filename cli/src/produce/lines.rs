@@ -1,4 +1,4 @@
-//! Lines of a file or of standard input, read by a thread of its own: a read may block for ever.
+//! Lines of a file or of standard input, read by a thread of its own: a read may never return.
 //!
 //! What is held is bounded by bytes: of lines that are read ahead, and of a line that never ends.
 

@@ -199,7 +199,6 @@ fn outcomes_in_json_come_as_they_are_known() {
     assert_eq!(lines, [2, 1]);
 }
 
-/// Ends with the test's own process, whatever becomes of it.
 #[test]
 fn what_is_typed_is_sent_line_by_line() {
     let mock = MockProcess::start(1);
