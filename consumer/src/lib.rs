@@ -93,6 +93,7 @@ mod parent_gate;
 mod position;
 mod processor;
 mod record;
+mod record_distribution;
 mod recorded;
 mod shard;
 mod shard_sync;

@@ -150,19 +150,16 @@ impl Batch {
                 "it does not lie behind the record before it",
             ));
         }
-        Self::from_read(records, None).ok_or_else(|| Invalid::new("batch", "", "it has no record"))
+        Self::from_read(records).ok_or_else(|| Invalid::new("batch", "", "it has no record"))
     }
 
     /// What a read brought; `None` without records. They are of one shard and in its order.
-    pub(crate) fn from_read(
-        records: Vec<ConsumedRecord>,
-        behind_latest: Option<Duration>,
-    ) -> Option<Self> {
+    pub(crate) fn from_read(records: Vec<ConsumedRecord>) -> Option<Self> {
         let end = records.last()?.position();
         Some(Self {
             records: records.into(),
             end,
-            behind_latest,
+            behind_latest: None,
             attempt: 1,
         })
     }
@@ -175,9 +172,9 @@ impl Batch {
 
     /// The same, read so far [behind the newest record](Self::behind_latest).
     #[must_use]
-    pub fn with_behind_latest(self, behind_latest: Duration) -> Self {
+    pub fn with_behind_latest(self, behind_latest: Option<Duration>) -> Self {
         Self {
-            behind_latest: Some(behind_latest),
+            behind_latest,
             ..self
         }
     }

@@ -108,10 +108,16 @@ pub(crate) async fn run(args: ConsumeArgs, log_format: LogFormat) -> anyhow::Res
     let work = Box::pin(worker.run_until(stop.cancelled()));
     let ended = signals.run(work, &stop, DEFAULT_SHUTDOWN_GRACE).await;
     let stats = stats.snapshot();
-    let summary = format!(
+    let mut summary = format!(
         "{} records printed, {} checkpoints written",
         stats.records, stats.checkpoints
     );
+    if stats.filtered > 0 {
+        let left_out = stats.filtered;
+        summary += &format!(
+            ", {left_out} members of aggregates left out: their hash keys belong to other shards"
+        );
+    }
     say(log_format, &summary);
     output.check()?;
     ended.context("ended at once: its leases expire by themselves")??;

@@ -137,6 +137,7 @@ impl<P: RecordProcessor> Coordinator<P> {
             lease: lease.clone(),
             factory: self.factory.clone(),
             stats: self.stats.clone(),
+            distribution: self.distribution.clone(),
             command: receiver,
         };
         let task = self.env.spawn(run.run().instrument(span));

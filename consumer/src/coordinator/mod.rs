@@ -30,6 +30,7 @@ use crate::leases::{
 };
 use crate::parent_gate::BETWEEN_ROUNDS;
 use crate::processor::RecordProcessor;
+use crate::record_distribution::RecordDistribution;
 use crate::shard::calls::Factory;
 use crate::shard::command::ShardCommand;
 use crate::shard_sync::ShardSyncError;
@@ -43,6 +44,8 @@ const REPORTS_WAITING: usize = 64;
 enum Done {
     Looked(Observations, Result<Scan, LookError>),
     Synced(Result<usize, ShardSyncError>),
+    /// How the stream distributes its records is asked, and noted where that is kept.
+    Described,
     Took(LeaseKey, Box<Result<Claim, LeaseError>>),
     /// Whether a parent is done.
     Parent(LeaseKey, Result<bool, StoreError>),
@@ -61,6 +64,7 @@ pub(crate) struct Coordinator<P> {
     table: LeaseTable,
     factory: Factory<P>,
     stats: StatsHandle,
+    distribution: RecordDistribution,
     reports: mpsc::Receiver<LeaseReport>,
     report_sender: mpsc::Sender<LeaseReport>,
     jobs: FuturesUnordered<Job>,
@@ -77,6 +81,7 @@ impl<P: RecordProcessor> Coordinator<P> {
         table: LeaseTable,
         factory: Factory<P>,
         stats: StatsHandle,
+        distribution: RecordDistribution,
     ) -> Self {
         let env = kinesis.env().clone();
         let (report_sender, reports) = mpsc::channel(REPORTS_WAITING);
@@ -87,6 +92,7 @@ impl<P: RecordProcessor> Coordinator<P> {
             table,
             factory,
             stats,
+            distribution,
             reports,
             report_sender,
             jobs: FuturesUnordered::new(),
@@ -189,6 +195,7 @@ impl<P: RecordProcessor> Coordinator<P> {
                 outcome
             }
             Done::Synced(result) => self.on_synced(result),
+            Done::Described => Ok(()),
             Done::Took(key, result) => {
                 self.members.in_flight.remove(&key);
                 match *result {

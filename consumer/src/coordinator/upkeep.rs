@@ -1,5 +1,5 @@
 //! Upkeep of the lease table: compares the stream's shards with the leases now and then. The job itself
-//! is `shard_sync`.
+//! is `shard_sync`. At the same time how the stream distributes its records is asked anew.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -48,6 +48,15 @@ impl<P: RecordProcessor> Coordinator<P> {
             .filter(|key| seen.unchanged_for(key) >= KEEP_FINISHED)
             .cloned()
             .collect();
+        // Whoever starts the worker has asked before.
+        if self.upkeep.has_synced {
+            let distribution = self.distribution.clone();
+            self.job(async move {
+                // A failure is noted, and said.
+                let _ = distribution.describe().await;
+                Done::Described
+            });
+        }
         let (kinesis, table) = (self.kinesis.clone(), self.table.clone());
         let config = self.config.clone();
         self.job(async move {

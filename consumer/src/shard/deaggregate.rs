@@ -1,13 +1,15 @@
 //! Kinesis records into the records of the application: unpacks aggregates, leaves out what was
 //! checkpointed and what belongs to another shard, cuts into batches.
 //!
-//! Pure. Nothing is dropped without being counted, and nothing is dropped because it is broken.
+//! Pure. Nothing is dropped without being counted, and nothing is dropped because it is broken. Before
+//! the first member of an answer is left out it asks how the stream distributes its records; the answer
+//! comes from `record_distribution`.
 
 use std::collections::VecDeque;
 
 use shardwise_aggregation_proto::{Aggregate, Decoded, decode};
 use shardwise_client::Record;
-use shardwise_types::{HashKeyRange, SequenceNumber, ShardId};
+use shardwise_types::{HashKeyRange, PartitionKey, SequenceNumber, ShardId};
 
 use crate::position::Position;
 use crate::record::{ConsumedRecord, RecordForm};
@@ -23,22 +25,43 @@ pub(crate) struct Deaggregator {
     unpacked: VecDeque<ConsumedRecord>,
     /// Everything up to and with this place was processed before.
     after: Option<Position>,
-    /// The hash keys of the shard, if a filter is to be applied.
-    range: Option<HashKeyRange>,
+    filter: Filter,
+    /// An aggregate that waits for an answer: whether the filter is to be applied.
+    waiting: Option<(ConsumedRecord, Aggregate)>,
     counts: Counts,
 }
 
+/// What becomes of a member that lies outside the hash keys of its shard.
+#[derive(Debug, Clone, Copy)]
+enum Filter {
+    Deliver,
+    LeaveOut(HashKeyRange),
+    Ask(HashKeyRange),
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub(crate) enum Unpacked {
+    /// Records, fewer than wanted only at the end; none when there are no more.
+    Records(Vec<ConsumedRecord>),
+    /// A member lies outside the shard's hash keys, and [`Deaggregator::filter`] has to say what becomes
+    /// of such.
+    DistributionNeeded,
+}
+
 /// What was noticed on the way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Members of aggregates that belong to another shard.
     pub(crate) filtered: u64,
+    /// The partition key of one of them.
+    pub(crate) example: Option<PartitionKey>,
     /// Aggregates that were delivered whole because they are broken.
     pub(crate) corrupt: u64,
 }
 
 impl Deaggregator {
-    /// `after`: what was checkpointed. `range`: the shard's hash keys; no filter without it.
+    /// `after`: what was checkpointed. `range`: the shard's hash keys; without it all is delivered.
     pub(crate) fn new(
         shard_id: ShardId,
         records: Vec<Record>,
@@ -51,21 +74,39 @@ impl Deaggregator {
             unpacked: VecDeque::new(),
             after,
             // A range that takes every key filters nothing, and hashing each key is not free.
-            range: range.filter(|range| *range != HashKeyRange::FULL),
+            filter: range
+                .filter(|range| *range != HashKeyRange::FULL)
+                .map_or(Filter::Deliver, Filter::Ask),
+            waiting: None,
             counts: Counts::default(),
         }
     }
 
-    /// The next `max` records, fewer only at the end; empty when there are no more.
-    pub(crate) fn next_batch(&mut self, max: usize) -> Vec<ConsumedRecord> {
-        while self.unpacked.len() < max {
+    /// The next `max` records.
+    pub(crate) fn next_batch(&mut self, max: usize) -> Unpacked {
+        if let Some((outer, aggregate)) = self.waiting.take() {
+            self.unpack_aggregate(outer, aggregate);
+        }
+        while self.unpacked.len() < max && self.waiting.is_none() {
             let Some(record) = self.packed.next() else {
                 break;
             };
             self.unpack(record);
         }
+        if self.waiting.is_some() {
+            return Unpacked::DistributionNeeded;
+        }
         let count = self.unpacked.len().min(max);
-        self.unpacked.drain(..count).collect()
+        Unpacked::Records(self.unpacked.drain(..count).collect())
+    }
+
+    /// Says what becomes of members outside the shard's hash keys, in the rest of this answer: they are left
+    /// out where partition keys say which shard a record belongs to.
+    pub(crate) fn filter(&mut self, by_partition_key: bool) {
+        self.filter = match self.filter {
+            Filter::Ask(range) if by_partition_key => Filter::LeaveOut(range),
+            _ => Filter::Deliver,
+        };
     }
 
     /// What was noticed since the last call.
@@ -88,7 +129,7 @@ impl Deaggregator {
         outer.partition_key = record.partition_key;
         outer.approximate_arrival = record.approximate_arrival_timestamp;
         match decode(record.data) {
-            Decoded::Aggregated(aggregate) => self.unpack_aggregate(&outer, &aggregate),
+            Decoded::Aggregated(aggregate) => self.unpack_aggregate(outer, aggregate),
             Decoded::Plain { .. } => self.keep(outer),
             Decoded::Corrupt { error, .. } => {
                 let sequence_number = &outer.sequence_number;
@@ -100,16 +141,25 @@ impl Deaggregator {
         }
     }
 
-    fn unpack_aggregate(&mut self, outer: &ConsumedRecord, aggregate: &Aggregate) {
-        let hash_keys: Option<Vec<_>> = self.range.map(|_| aggregate.hash_keys().collect());
+    fn unpack_aggregate(&mut self, outer: ConsumedRecord, aggregate: Aggregate) {
+        let outside: Vec<bool> = match &self.filter {
+            Filter::Deliver => Vec::new(),
+            Filter::LeaveOut(range) | Filter::Ask(range) => aggregate
+                .hash_keys()
+                .map(|hash_key| !range.contains(hash_key))
+                .collect(),
+        };
+        if matches!(self.filter, Filter::Ask(_)) && outside.contains(&true) {
+            self.waiting = Some((outer, aggregate));
+            return;
+        }
         for (index, member) in aggregate.iter().enumerate() {
             if self.is_done(&outer.sequence_number, member.sub_sequence_number) {
                 continue;
             }
-            if let (Some(range), Some(hash_keys)) = (&self.range, &hash_keys)
-                && !range.contains(hash_keys[index])
-            {
+            if outside.get(index) == Some(&true) {
                 self.counts.filtered += 1;
+                self.counts.example.get_or_insert(member.partition_key);
                 continue;
             }
             self.unpacked.push_back(ConsumedRecord {
@@ -180,10 +230,26 @@ mod tests {
         range: Option<HashKeyRange>,
         max: usize,
     ) -> (Vec<ConsumedRecord>, Counts) {
+        unpack_all(records, after, range, true, max)
+    }
+
+    fn unpack_all(
+        records: Vec<Record>,
+        after: Option<Position>,
+        range: Option<HashKeyRange>,
+        by_partition_key: bool,
+        max: usize,
+    ) -> (Vec<ConsumedRecord>, Counts) {
         let mut deaggregator = Deaggregator::new(ShardId::from_number(0), records, after, range);
         let mut all = Vec::new();
+        let mut asked = 0;
         loop {
-            let batch = deaggregator.next_batch(max);
+            let Unpacked::Records(batch) = deaggregator.next_batch(max) else {
+                asked += 1;
+                assert_eq!(asked, 1, "once for an answer");
+                deaggregator.filter(by_partition_key);
+                continue;
+            };
             if batch.is_empty() {
                 return (all, deaggregator.take_counts());
             }
@@ -241,7 +307,21 @@ mod tests {
                 .collect();
             let subs: Vec<u64> = kept.iter().map(|record| record.sub_sequence_number).collect();
             prop_assert_eq!(counts.filtered, size as u64 - expected.len() as u64);
+            prop_assert_eq!(counts.example.is_some(), counts.filtered > 0);
             prop_assert_eq!(subs, expected);
+        }
+
+        /// Where the service chooses the shard, a member lies in no other.
+        #[test]
+        fn nothing_is_left_out_unless_partition_keys_decide(
+            sizes in prop::collection::vec(1_usize..6, 1..8),
+            middle in any::<u128>(),
+            max in 1_usize..9,
+        ) {
+            let range = HashKeyRange::new(HashKey::MIN, HashKey::new(middle)).unwrap();
+            let (all, counts) = unpack_all(records(&sizes), None, Some(range), false, max);
+            prop_assert_eq!(all.len(), sizes.iter().sum::<usize>());
+            prop_assert_eq!(counts, Counts::default());
         }
 
         /// Whatever the bytes are, none of them are dropped.

@@ -57,6 +57,8 @@ pub(crate) enum Fetched {
     Records {
         records: Vec<Record>,
         behind_latest: Option<Duration>,
+        /// When the answer was there: the records had arrived before.
+        read: Instant,
     },
     /// There are no more records, and the service names these children. The last answer.
     Ended(Vec<ChildShard>),
@@ -223,6 +225,7 @@ impl Fetcher {
         (!output.records.is_empty()).then_some(Fetched::Records {
             records: output.records,
             behind_latest: output.behind_latest,
+            read: self.env.now(),
         })
     }
 

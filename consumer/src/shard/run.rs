@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shardwise_client::retry::{Delays, RetryPolicy};
-use shardwise_client::{ChildShard, Kinesis};
-use shardwise_env::{Env, Task};
+use shardwise_client::{ChildShard, Kinesis, Record};
+use shardwise_env::{Env, Instant, Task};
 use shardwise_types::with_causes;
 use tokio::sync::{mpsc, watch};
 use tracing::Instrument as _;
 
 use super::calls::{CallError, Calls, Factory};
 use super::command::ShardCommand;
-use super::deaggregate::Deaggregator;
+use super::deaggregate::{Counts, Deaggregator, Unpacked};
 use super::fetch::{ANSWERS_AHEAD, Fetched, Fetcher, ReadFrom};
 use super::state::{AfterFailure, FailedAt, Failures, ShardState};
 use crate::checkpoint::{Checkpointer, ShardEnd};
@@ -25,7 +25,8 @@ use crate::config::{Config, InitialPosition};
 use crate::leases::{Checkpoint, LeaseEnd, LeaseHandle};
 use crate::position::Position;
 use crate::processor::{RecordProcessor, ShardInfo};
-use crate::record::{Batch, ConsumedRecord};
+use crate::record::Batch;
+use crate::record_distribution::RecordDistribution;
 use crate::shard_sync::{ShardSyncError, lease_parents};
 use crate::stats::StatsHandle;
 
@@ -43,6 +44,7 @@ pub(crate) struct ShardRun<P> {
     pub(crate) renewals: Task<()>,
     pub(crate) factory: Factory<P>,
     pub(crate) stats: StatsHandle,
+    pub(crate) distribution: RecordDistribution,
     pub(crate) command: watch::Receiver<ShardCommand>,
 }
 
@@ -60,6 +62,8 @@ struct Run<P> {
     calls: Calls<P>,
     failures: Failures,
     waits: Delays,
+    /// Whether it was said that members of aggregates are left out.
+    has_left_out: bool,
 }
 
 impl<P: RecordProcessor> ShardRun<P> {
@@ -70,6 +74,7 @@ impl<P: RecordProcessor> ShardRun<P> {
             calls: Calls::new(self.env.clone(), checkpointer),
             failures: Failures::new(self.config.options.processor_attempts),
             waits: processor_retries().delays(&self.env),
+            has_left_out: false,
             parts: self,
         };
         let reason = run.live().await;
@@ -199,15 +204,11 @@ impl<P: RecordProcessor> Run<P> {
                 Some(Fetched::Records {
                     records,
                     behind_latest,
+                    read,
                 }) => {
-                    let (id, range) = (&self.parts.info.shard_id, self.parts.info.hash_key_range);
-                    let mut deaggregator =
-                        Deaggregator::new(id.clone(), records, after.clone(), range);
-                    let max = usize::try_from(self.parts.config.options.max_records)
-                        .unwrap_or(usize::MAX);
-                    while let Some(batch) =
-                        Batch::from_read(self.next_batch(&mut deaggregator, max), behind_latest)
-                    {
+                    let mut answer = self.unpack(records, after.clone());
+                    while let Some(batch) = self.next_batch(&mut answer, read).await? {
+                        let batch = batch.with_behind_latest(behind_latest);
                         after = Some(batch.end().clone());
                         if self.deliver(&batch).await? == Delivered::ProcessorGone {
                             return Ok(Consumed::Again);
@@ -230,14 +231,55 @@ impl<P: RecordProcessor> Run<P> {
         }
     }
 
-    fn next_batch(&self, deaggregator: &mut Deaggregator, max: usize) -> Vec<ConsumedRecord> {
-        let records = deaggregator.next_batch(max);
-        let counts = deaggregator.take_counts();
+    fn unpack(&self, records: Vec<Record>, after: Option<Position>) -> Deaggregator {
+        let ShardRun {
+            info, distribution, ..
+        } = &self.parts;
+        let range = info
+            .hash_key_range
+            .filter(|_| distribution.may_be_by_partition_key());
+        Deaggregator::new(info.shard_id.clone(), records, after, range)
+    }
+
+    /// The next records of an answer that was there at `read`.
+    async fn next_batch(
+        &mut self,
+        answer: &mut Deaggregator,
+        read: Instant,
+    ) -> Result<Option<Batch>, LeaseEnd> {
+        let max = self.parts.config.options.max_records;
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        loop {
+            match answer.next_batch(max) {
+                Unpacked::Records(records) => {
+                    self.count(answer.take_counts());
+                    return Ok(Batch::from_read(records));
+                }
+                Unpacked::DistributionNeeded => {
+                    let by_partition_key = tokio::select! {
+                        biased;
+                        end = self.parts.interrupted() => return Err(end),
+                        known = self.parts.distribution.was_by_partition_key(read) => known,
+                    };
+                    answer.filter(by_partition_key);
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, counts: Counts) {
         self.parts.stats.count(|stats| {
             stats.filtered += counts.filtered;
             stats.corrupt += counts.corrupt;
         });
-        records
+        if let Some(partition_key) = counts.example
+            && !std::mem::replace(&mut self.has_left_out, true)
+        {
+            tracing::warn!(
+                %partition_key,
+                "members of aggregates are left out, as a KCL does: their hash keys belong to other shards"
+            );
+        }
     }
 
     /// Brings one batch to the processor, again and again if need be.

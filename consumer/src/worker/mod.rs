@@ -17,9 +17,10 @@ use crate::coordinator::Coordinator;
 use crate::error::{WorkerError, WorkerErrorKind};
 use crate::leases::{DynamoDbStore, Identity, LeaseStore, LeaseTable, MissingTable};
 use crate::processor::RecordProcessor;
+use crate::record_distribution::RecordDistribution;
 use crate::shard::calls::Factory;
 use crate::stats::StatsHandle;
-use crate::stream_check::is_gone;
+use crate::stream_check::says_gone;
 
 /// One worker of an application: takes its share of a stream's shards and runs a processor for each.
 ///
@@ -100,16 +101,24 @@ impl<P: RecordProcessor> Worker<P> {
         };
         let mut until = std::pin::pin!(until);
         let table = self.table();
+        let stream = self.config.stream.clone();
+        let distribution = RecordDistribution::new(self.aws.kinesis(), stream);
         // Each branch owns nothing that its being dropped would lose.
         tokio::select! {
             biased;
             () = &mut until => return Ok(()),
-            result = self.prepare(&table) => result?,
+            result = self.prepare(&table, &distribution) => result?,
         }
         let kinesis = self.aws.kinesis();
         let config = self.config.clone();
-        let mut coordinator =
-            Coordinator::new(kinesis, self.config, table, self.factory, self.stats);
+        let mut coordinator = Coordinator::new(
+            kinesis,
+            self.config,
+            table,
+            self.factory,
+            self.stats,
+            distribution,
+        );
         tracing::info!("the worker runs");
         let result = tokio::select! {
             biased;
@@ -149,8 +158,12 @@ impl<P: RecordProcessor> Worker<P> {
     }
 
     /// Makes sure that there is a stream and a table.
-    async fn prepare(&self, table: &LeaseTable) -> Result<(), WorkerError> {
-        self.check_stream().await?;
+    async fn prepare(
+        &self,
+        table: &LeaseTable,
+        distribution: &RecordDistribution,
+    ) -> Result<(), WorkerError> {
+        self.check_stream(distribution).await?;
         let missing = match self.store {
             StoreChoice::DynamoDb {
                 create_table: false,
@@ -176,24 +189,17 @@ impl<P: RecordProcessor> Worker<P> {
     }
 
     /// An unknown stream is found before a table is made for it.
-    async fn check_stream(&self) -> Result<(), WorkerError> {
+    async fn check_stream(&self, distribution: &RecordDistribution) -> Result<(), WorkerError> {
         let stream = &self.config.stream;
-        match is_gone(&self.aws.kinesis(), stream).await {
+        match says_gone(distribution.describe().await) {
             Ok(false) => Ok(()),
             Ok(true) => Err(WorkerError::new(
                 WorkerErrorKind::UnknownStream,
                 format!("there is no stream {stream} in {}", self.aws.region()),
             )),
-            // The listing of shards will tell, and needs another permission.
-            Err(error) => {
-                let operation = error.operation();
-                tracing::warn!(
-                    operation,
-                    "could not describe the stream: {}",
-                    with_causes(&error)
-                );
-                Ok(())
-            }
+            // The listing of shards will tell, and needs another permission. What else depends on the
+            // description says so itself.
+            Err(_) => Ok(()),
         }
     }
 }

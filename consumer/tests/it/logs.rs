@@ -16,16 +16,17 @@ use crate::support::{APPLICATION, STREAM, TestResult, World, seconds};
 
 /// A line of the log with the fields of all spans around it.
 #[derive(Debug, Clone)]
-struct Line {
+pub(crate) struct Line {
     level: Level,
-    message: String,
+    pub(crate) message: String,
+    pub(crate) fields: BTreeMap<String, String>,
     /// By span and name: `worker.stream`.
-    spans: BTreeMap<String, String>,
+    pub(crate) spans: BTreeMap<String, String>,
 }
 
 /// The lines of this crate, from this thread.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<Line>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<Line>>>);
 
 #[derive(Default)]
 struct Fields(BTreeMap<String, String>);
@@ -60,6 +61,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
         self.0.lock().unwrap().push(Line {
             level: *event.metadata().level(),
             message: fields.0.remove("message").unwrap_or_default(),
+            fields: fields.0,
             spans,
         });
     }
@@ -67,14 +69,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
 
 impl Log {
     /// Collects until the guard is dropped. All tasks of a test run on its thread.
-    fn collect() -> (Self, DefaultGuard) {
+    pub(crate) fn collect() -> (Self, DefaultGuard) {
         let log = Self::default();
         let subscriber = tracing_subscriber::registry().with(log.clone());
         (log, tracing::subscriber::set_default(subscriber))
     }
 
     /// Lines of this level or a more urgent one.
-    fn lines(&self, level: Level) -> Vec<Line> {
+    pub(crate) fn lines(&self, level: Level) -> Vec<Line> {
         let mut lines = self.0.lock().unwrap().clone();
         lines.retain(|line| line.level <= level);
         lines

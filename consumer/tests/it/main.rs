@@ -12,6 +12,7 @@
 mod applications;
 mod chaos;
 mod delivery;
+mod distribution;
 mod failover;
 mod faults;
 mod input;
