@@ -77,11 +77,22 @@
 //!
 //! # How it works
 //! ```text
-//! Worker::run_until ─ coordinator: look at the table → take, start, stop      (one loop, owns all)
-//!    └ one task per shard: fetch → expand → process → checkpoint              (in order)
-//!        ├ fetcher: one answer ahead, at the pace that the shard allows
-//!        └ lease handle: renews, checkpoints
+//! Worker::run_until ─ coordinator: looks at the table, takes leases, starts and stops shards   (owns all)
+//!    └ one task for each shard: fetch → deaggregate → process → checkpoint                     (in order)
+//!        ├ a fetcher: one answer ahead, at the pace that the shard allows
+//!        └ a lease handle: the one writer of the lease, which renews it
 //! ```
+//!
+//! | where is ... | file |
+//! |---|---|
+//! | the worker's loop, a look, a shard's start and stop | `coordinator/mod.rs`, `looks.rs`, `membership.rs` |
+//! | a lease chosen, taken | `leases/balance.rs`, `leases/table.rs` |
+//! | a lease renewed, released; a checkpoint or a shard's end written | `leases/handle.rs`, by the rules of `leases/state.rs` |
+//! | a child's lease created | `leases/handle.rs` at its parent's end; `shard_sync.rs` where it is missing |
+//! | a loss noticed | `leases/state.rs`: by an answer to a write, or by a look at the table |
+//! | a shard held back until its parents are done | `parent_gate.rs` |
+//! | a shard read, its aggregates unpacked, its processor called | `shard/fetch.rs`, `deaggregate.rs`, `calls.rs` |
+//!
 //! <https://docs.aws.amazon.com/streams/latest/dev/shared-throughput-kcl-consumers.html>
 
 mod checkpoint;
