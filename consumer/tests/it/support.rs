@@ -229,11 +229,13 @@ impl World {
     /// Gives a lease to a worker that there is not.
     pub(crate) async fn give_away_lease(&self, shard: u32) {
         let key = AttributeValue::S(ShardId::from_number(shard).to_string());
-        let set = "SET leaseOwner = :nobody, incarnation = :nobody ADD leaseCounter :one";
+        let set = "SET leaseOwner = :other, incarnation = :other ADD leaseCounter :one";
         let update = self.dynamodb().update_item().table_name(APPLICATION);
         let update = update.key("leaseKey", key).update_expression(set);
-        let update =
-            update.expression_attribute_values(":nobody", AttributeValue::S("nobody".into()));
+        let update = update.expression_attribute_values(
+            ":other",
+            AttributeValue::S("a-worker-that-is-not-there".into()),
+        );
         let update = update.expression_attribute_values(":one", AttributeValue::N("1".into()));
         update.send().await.unwrap();
     }
