@@ -60,6 +60,7 @@ impl Aws {
     }
 }
 
+#[cfg(feature = "aws-config")]
 pub(crate) fn http_client(
     transport: Arc<dyn Transport>,
     env: &Env,
