@@ -15,6 +15,10 @@ use crate::journal::Habits;
 use crate::logs::Log;
 use crate::support::{STREAM, Started, TestResult, World, seconds};
 
+/// A signature as the mock reads it without verifying it.
+const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 \
+    Credential=x/20260101/us-east-1/kinesis/aws4_request, SignedHeaders=host, Signature=0";
+
 /// The ARN of the stream, in the mock's first account.
 const ARN: &str = "arn:aws:kinesis:us-east-1:000000000000:stream/orders";
 
@@ -204,6 +208,7 @@ impl World {
     async fn call(&self, operation: &str, input: serde_json::Value) {
         let request = http::Request::post("http://kinesis.invalid/")
             .header("content-type", "application/x-amz-json-1.1")
+            .header("authorization", AUTHORIZATION)
             .header("x-amz-target", format!("Kinesis_20131202.{operation}"))
             .body(Bytes::from(input.to_string()))
             .unwrap();

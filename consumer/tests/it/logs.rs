@@ -1,12 +1,12 @@
 //! What a worker logs: levels that can be alerted on, and fields that say which worker and shard.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
-use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
@@ -24,6 +24,24 @@ pub(crate) struct Line {
     pub(crate) spans: BTreeMap<String, String>,
 }
 
+thread_local! {
+    /// Where the lines of this thread go.
+    static LOG: RefCell<Option<Log>> = const { RefCell::new(None) };
+}
+
+/// The one subscriber of the process. One for each test would not do: where a line is first met on a thread
+/// without one, it is switched off for all.
+struct Collector;
+
+/// Ends the collection.
+pub(crate) struct Collecting;
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        LOG.set(None);
+    }
+}
+
 /// The lines of this crate, from this thread.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<Line>>>);
@@ -37,7 +55,7 @@ impl Visit for Fields {
     }
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Collector {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let mut fields = Fields::default();
         attributes.record(&mut fields);
@@ -58,21 +76,31 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
                 spans.insert(format!("{}.{name}", span.name()), value.clone());
             }
         }
-        self.0.lock().unwrap().push(Line {
+        let line = Line {
             level: *event.metadata().level(),
             message: fields.0.remove("message").unwrap_or_default(),
             fields: fields.0,
             spans,
+        };
+        LOG.with_borrow(|log| {
+            if let Some(log) = log {
+                log.0.lock().unwrap().push(line);
+            }
         });
     }
 }
 
 impl Log {
     /// Collects until the guard is dropped. All tasks of a test run on its thread.
-    pub(crate) fn collect() -> (Self, DefaultGuard) {
+    pub(crate) fn collect() -> (Self, Collecting) {
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            let subscriber = tracing_subscriber::registry().with(Collector);
+            tracing::subscriber::set_global_default(subscriber).unwrap();
+        });
         let log = Self::default();
-        let subscriber = tracing_subscriber::registry().with(log.clone());
-        (log, tracing::subscriber::set_default(subscriber))
+        LOG.set(Some(log.clone()));
+        (log, Collecting)
     }
 
     /// Lines of this level or a more urgent one.
