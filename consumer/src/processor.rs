@@ -62,7 +62,7 @@ pub trait RecordProcessor: Send + 'static {
     }
 
     /// Called when the shard is no longer this worker's: another one took it, or it was
-    /// [given up](crate::LeaseEventKind::GivenUp). There is no checkpointer, since it could only fail.
+    /// [given up](crate::LeaseEnd::GivenUp). There is no checkpointer, since it could only fail.
     fn lease_lost(&mut self) -> impl Future<Output = ()> + Send {
         async {}
     }
