@@ -208,6 +208,7 @@ impl World {
     async fn call(&self, operation: &str, input: serde_json::Value) {
         let request = http::Request::post("http://kinesis.invalid/")
             .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-date", "20260101T000000Z")
             .header("authorization", AUTHORIZATION)
             .header("x-amz-target", format!("Kinesis_20131202.{operation}"))
             .body(Bytes::from(input.to_string()))
