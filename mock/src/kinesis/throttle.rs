@@ -34,12 +34,8 @@ impl Kinesis {
         shard: u32,
         now: Now,
     ) -> Result<(), Failure> {
-        if self.is_strict() && !state.limits(shard).try_read(now.uptime) {
-            return Err(Failure::throughput_exceeded(
-                self.rate_exceeded(shard, &stream.name),
-            ));
-        }
-        Ok(())
+        let admits = !self.is_strict() || state.limits(shard).try_read(now.uptime);
+        self.within_rate(admits, shard, stream)
     }
 
     /// Counts what a GetRecords has read.
@@ -57,18 +53,23 @@ impl Kinesis {
         shard: u32,
         now: Now,
     ) -> Result<(), Failure> {
-        if self.is_strict() && !state.limits(shard).try_iterator(now.uptime) {
-            return Err(Failure::throughput_exceeded(
-                self.rate_exceeded(shard, &stream.name),
-            ));
-        }
-        Ok(())
+        let admits = !self.is_strict() || state.limits(shard).try_iterator(now.uptime);
+        self.within_rate(admits, shard, stream)
     }
 
     /// What one subscription gives in a second, if that is limited.
     pub(super) fn subscription_limit(&self) -> Option<Bucket> {
         self.is_strict()
             .then(|| Bucket::new(limits::SHARD_READ_BYTES_PER_SECOND.into()))
+    }
+
+    fn within_rate(&self, admits: bool, shard: u32, stream: &Stream) -> Result<(), Failure> {
+        if admits {
+            return Ok(());
+        }
+        Err(Failure::throughput_exceeded(
+            self.rate_exceeded(shard, &stream.name),
+        ))
     }
 
     fn is_strict(&self) -> bool {
