@@ -6,7 +6,7 @@ use std::error::Error as StdError;
 use shardwise_producer::{DeliveryError, DeliveryErrorKind, RequestError, SendErrorKind};
 use shardwise_types::root_cause;
 
-/// Reasons that are told apart: a service that words each refusal differently must not fill memory.
+/// Reasons that are kept apart: a service that words each refusal differently must not fill memory.
 const MOST_REASONS: usize = 50;
 
 /// Stretches of line numbers that are named for one reason.

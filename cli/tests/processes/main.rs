@@ -3,7 +3,7 @@
 //!
 //! What must hold each time: every stored record is delivered; the first deliveries of each shard
 //! are in its order; what was checkpointed before the fault is not delivered again; no checkpoint
-//! ever moves backwards; whoever is told to stop releases its leases and ends with code 0.
+//! ever moves backwards; a worker that is asked to stop releases its leases and ends with code 0.
 
 #![allow(
     clippy::unwrap_used,

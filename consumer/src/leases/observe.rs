@@ -14,9 +14,9 @@ use shardwise_types::WorkerId;
 use super::key::LeaseKey;
 use super::lease::{Identity, Lease};
 
-/// How often the counter of a lease that bears my name, but is not mine, must have moved to prove
-/// that another process writes it. Once proves nothing: the first look may have been at an old row,
-/// or the last request of this worker's predecessor may still have been under way.
+/// How often the counter of a lease that bears this worker's name, but not its incarnation, must have
+/// moved to prove that another process writes it. Once proves nothing: the first look may have been at
+/// an old row, or the last request of this worker's predecessor may still have been under way.
 const MOVES_OF_A_DOUBLE: u32 = 2;
 
 /// What one gap between two looks counts for at most, as a part of the failover time: 1 / this.

@@ -216,7 +216,7 @@ impl LeaseTable {
         match self.attempt_once(&lease, &Intent::Create).await? {
             (Verdict::Done(row), sent) => Ok(Some(Claim { row: *row, sent })),
             // Mine, by an earlier try or by the other parent of a merge, whose task may hold it by
-            // now: a second claim would move the counter behind that one's back. If nobody here
+            // now: a second claim would move the counter behind that one's back. If no task here
             // holds it, the next look at the table finds that out.
             (Verdict::AlreadyDone(_) | Verdict::Again(_), _) => Ok(None),
             (Verdict::Lost(_), _) => Ok(None),

@@ -179,14 +179,14 @@ fn a_worker_that_lacks_two_takes_one_from_a_worker_with_its_share() {
 
 #[test]
 fn nothing_moves_in_balance() {
-    for (b, c, mine) in [(2, 2, 2), (2, 2, 1), (2, 1, 1), (1, 1, 0), (3, 3, 2)] {
+    for (b, c, own) in [(2, 2, 2), (2, 2, 1), (2, 1, 1), (1, 1, 0), (3, 3, 2)] {
         let mut leases = of("b", 0..b);
         leases.extend(of("c", 10..10 + c));
         let identity = identity("a", "1");
-        leases.extend((20..20 + mine).map(|number| claimed(number, &identity, 3)));
+        leases.extend((20..20 + own).map(|number| claimed(number, &identity, 3)));
         let mut view = Worker::new(leases);
-        view.held = (20..20 + mine).map(key).collect();
-        assert!(view.takes().is_empty(), "{b} {c} {mine}");
+        view.held = (20..20 + own).map(key).collect();
+        assert!(view.takes().is_empty(), "{b} {c} {own}");
     }
 }
 

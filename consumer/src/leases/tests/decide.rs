@@ -51,7 +51,7 @@ fn a_take_claims_the_whole_lease_in_one_write() {
 
 #[test]
 fn a_lease_taken_back_by_the_same_worker_is_no_change_of_owner() {
-    let seen = claimed(0, &identity("a", "of my predecessor"), 5);
+    let seen = claimed(0, &identity("a", "of the predecessor"), 5);
     let lease = applied(&next(&seen, &writer(), &take()), &seen);
     assert_eq!(lease.owner_switches, 0);
 }

@@ -9,7 +9,7 @@
 //! - at most one holder could write next;
 //! - a holder from which the lease was not taken never loses it, whatever answers were lost;
 //! - what `LATEST` means does not change once it is written down;
-//! - if nobody steals, no two holders rely on the lease at the same time.
+//! - if no worker steals, no two holders rely on the lease at the same time.
 //!
 //! That the model can find faults is shown by planting some.
 
